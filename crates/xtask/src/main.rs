@@ -1,2 +1,70 @@
-//! The binary.
-fn main() {}
+//! `cargo xtask`: the checks that CI runs, as code. It builds and tests; it never times.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a program for a terminal
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+
+mod tidy;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  ci     fmt, clippy, tidy, tests, docs: what has to be green before a commit
+  tidy   only the rules of the house (sizes, names, arrows between crates, unsafe, documents)";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1).unwrap_or_default();
+    let outcome = match command.as_str() {
+        "ci" => ci(),
+        "tidy" => run_tidy(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root, two folders above this crate.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("crates/xtask lies two folders below the root").to_owned()
+}
+
+fn ci() -> Result<()> {
+    cargo("format", &["fmt", "--all", "--check"], &[])?;
+    println!("== tidy");
+    run_tidy()?;
+    let lints = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    cargo("lints", &lints, &[])?;
+    let docs = ["doc", "--locked", "--workspace", "--no-deps", "--document-private-items", "-q"];
+    cargo("documents", &docs, &[("RUSTDOCFLAGS", "-D warnings")])?;
+    cargo("tests", &["test", "--locked", "--workspace"], &[])
+}
+
+fn run_tidy() -> Result<()> {
+    let findings = tidy::check(&root())?;
+    findings.iter().for_each(|f| println!("{f}"));
+    if findings.is_empty() {
+        println!("tidy: nothing to report");
+        return Ok(());
+    }
+    bail!("tidy has {} findings", findings.len())
+}
+
+fn cargo(what: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    println!("== {what}: cargo {}", arguments.join(" "));
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments).current_dir(root()).envs(environment.iter().copied());
+    if !command.status()?.success() {
+        bail!("{what} failed");
+    }
+    Ok(())
+}
