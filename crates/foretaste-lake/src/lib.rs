@@ -1,1 +1,5 @@
-//! Foretaste lake.
+//! The Parquet lake of events: segments, manifest, atomic commits.
+
+mod columns;
+
+pub use columns::Columns;

@@ -1,0 +1,278 @@
+//! A store in memory, for tests, demonstrations and as the yardstick of the others. It keeps
+//! nothing when it is dropped.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foretaste_core::{Error, ErrorKind, Event, EventBatch, IdTable, Item, Result, User};
+use foretaste_lake::Columns;
+
+use crate::filter;
+use crate::store::{AppendOutcome, BulkOutcome, BulkWriter, Counts, Sink, Source, Store};
+use crate::validate;
+
+/// Events, items and users in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    log: Vec<(u64, Event)>,
+    sealed: Vec<EventBatch>,
+    keys: HashSet<u64>,
+    kinds: IdTable,
+    last_seq: u64,
+    sources: BTreeSet<String>,
+    items: BTreeMap<String, Item>,
+    users: BTreeMap<String, User>,
+    hidden: BTreeSet<String>,
+    deleted: BTreeSet<String>,
+    control: BTreeMap<String, String>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn batches(&self) -> Vec<EventBatch> {
+        let mut log = EventBatch::default();
+        self.log.iter().for_each(|(_, event)| log.push(event));
+        let all = self.sealed.iter().cloned().chain([log]);
+        all.filter(|batch| !batch.is_empty()).collect()
+    }
+
+    fn seal(&mut self) {
+        let mut batch = EventBatch::default();
+        self.log.drain(..).for_each(|(_, event)| batch.push(&event));
+        self.sealed.push(batch);
+    }
+
+    fn is_hidden(&self, id: &str) -> bool {
+        self.hidden.contains(id) || self.deleted.contains(id)
+    }
+
+    fn shown(&self, item: &Item) -> Item {
+        Item { hidden: item.hidden || self.is_hidden(&item.item_id), ..item.clone() }
+    }
+}
+
+impl Store for MemoryStore {
+    fn append_events(&self, events: &[Event]) -> Result<AppendOutcome> {
+        validate::events(events)?;
+        let mut state = self.lock();
+        let mut kinds = state.kinds.clone();
+        events.iter().try_for_each(|e| validate::kind(&mut kinds, &e.kind))?;
+        state.kinds = kinds;
+        let mut outcome = AppendOutcome::default();
+        for event in events {
+            if state.keys.insert(event.key()) {
+                state.last_seq += 1;
+                let seq = state.last_seq;
+                state.log.push((seq, event.clone()));
+                outcome.accepted += 1;
+            } else {
+                outcome.duplicates += 1;
+            }
+        }
+        outcome.last_seq = state.last_seq;
+        Ok(outcome)
+    }
+
+    fn bulk(&self, source: &Source) -> Result<Box<dyn BulkWriter + '_>> {
+        if self.has_source(&source.digest)? {
+            return Err(imported_before(source));
+        }
+        Ok(Box::new(MemoryBulk { store: self, source: source.clone(), batches: Vec::new() }))
+    }
+
+    fn has_source(&self, digest: &str) -> Result<bool> {
+        Ok(self.lock().sources.contains(digest))
+    }
+
+    fn read_events(&self, columns: Columns, sink: Sink<'_, EventBatch>) -> Result<()> {
+        let batches = self.lock().batches();
+        batches.into_iter().try_for_each(|mut batch| {
+            if columns == Columns::NoContext {
+                batch.context.clear();
+            }
+            sink(batch)
+        })
+    }
+
+    fn read_events_since(
+        &self,
+        since_ms: i64,
+        columns: Columns,
+        sink: Sink<'_, EventBatch>,
+    ) -> Result<()> {
+        self.read_events(columns, &mut |batch| {
+            let young = filter::retain(batch, |batch, i| batch.time_ms[i] >= since_ms);
+            if young.is_empty() { Ok(()) } else { sink(young) }
+        })
+    }
+
+    fn tail(&self, after_seq: u64, sink: &mut dyn FnMut(u64, Event) -> Result<()>) -> Result<u64> {
+        let (events, last) = {
+            let state = self.lock();
+            let from = state.log.partition_point(|(seq, _)| *seq <= after_seq);
+            (state.log[from..].to_vec(), state.last_seq)
+        };
+        events.into_iter().try_for_each(|(seq, event)| sink(seq, event))?;
+        Ok(last)
+    }
+
+    fn put_items(&self, items: &[Item]) -> Result<()> {
+        validate::items(items)?;
+        let mut state = self.lock();
+        for item in items {
+            state.deleted.remove(&item.item_id);
+            state.items.insert(item.item_id.clone(), item.clone());
+        }
+        Ok(())
+    }
+
+    fn put_users(&self, users: &[User]) -> Result<()> {
+        validate::users(users)?;
+        let mut state = self.lock();
+        state.users.extend(users.iter().map(|user| (user.user_id.clone(), user.clone())));
+        Ok(())
+    }
+
+    fn item(&self, id: &str) -> Result<Option<Item>> {
+        let state = self.lock();
+        Ok(state.items.get(id).map(|item| state.shown(item)))
+    }
+
+    fn user(&self, id: &str) -> Result<Option<User>> {
+        Ok(self.lock().users.get(id).cloned())
+    }
+
+    fn delete_item(&self, id: &str) -> Result<bool> {
+        let mut state = self.lock();
+        let existed = state.items.remove(id).is_some();
+        if existed {
+            state.deleted.insert(id.to_owned());
+        }
+        Ok(existed)
+    }
+
+    fn delete_user(&self, id: &str) -> Result<bool> {
+        let mut state = self.lock();
+        state.log.retain(|(_, event)| event.user != id);
+        let sealed = std::mem::take(&mut state.sealed);
+        let kept = sealed.into_iter().map(|batch| match batch.users.index_of(id) {
+            Some(user) => filter::retain(batch, |batch, i| batch.user[i] != user),
+            None => batch,
+        });
+        state.sealed = kept.collect();
+        Ok(state.users.remove(id).is_some())
+    }
+
+    fn set_hidden(&self, id: &str, hidden: bool) -> Result<bool> {
+        validate::id("item_id", id)?;
+        let mut state = self.lock();
+        if hidden {
+            return Ok(state.hidden.insert(id.to_owned()));
+        }
+        let flagged = state.hidden.remove(id) | state.deleted.remove(id);
+        let record = state.items.get_mut(id).is_some_and(|i| std::mem::take(&mut i.hidden));
+        Ok(flagged | record)
+    }
+
+    fn hidden(&self) -> Result<Vec<String>> {
+        let state = self.lock();
+        let records = state.items.values().filter(|item| item.hidden).map(|item| &item.item_id);
+        let ids: BTreeSet<&String> = records.chain(&state.hidden).chain(&state.deleted).collect();
+        Ok(ids.into_iter().cloned().collect())
+    }
+
+    fn items(&self, sink: Sink<'_, Item>) -> Result<()> {
+        let items: Vec<Item> = {
+            let state = self.lock();
+            state.items.values().map(|item| state.shown(item)).collect()
+        };
+        items.into_iter().try_for_each(sink)
+    }
+
+    fn users(&self, sink: Sink<'_, User>) -> Result<()> {
+        let users: Vec<User> = self.lock().users.values().cloned().collect();
+        users.into_iter().try_for_each(sink)
+    }
+
+    fn control(&self, key: &str) -> Result<Option<String>> {
+        Ok(self.lock().control.get(key).cloned())
+    }
+
+    fn set_control(&self, key: &str, value: Option<&str>) -> Result<()> {
+        let mut state = self.lock();
+        match value {
+            Some(value) => state.control.insert(key.to_owned(), value.to_owned()),
+            None => state.control.remove(key),
+        };
+        Ok(())
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let hidden = self.hidden()?.len() as u64;
+        let state = self.lock();
+        let sealed: usize = state.sealed.iter().map(EventBatch::len).sum();
+        Ok(Counts {
+            items: state.items.len() as u64,
+            users: state.users.len() as u64,
+            hidden,
+            events: (sealed + state.log.len()) as u64,
+            log_events: state.log.len() as u64,
+            log_bytes: 0,
+            lake_bytes: 0,
+            last_seq: state.last_seq,
+        })
+    }
+
+    fn seal(&self) -> Result<()> {
+        self.lock().seal();
+        Ok(())
+    }
+}
+
+struct MemoryBulk<'a> {
+    store: &'a MemoryStore,
+    source: Source,
+    batches: Vec<EventBatch>,
+}
+
+impl BulkWriter for MemoryBulk<'_> {
+    fn write(&mut self, batch: &EventBatch) -> Result<()> {
+        self.batches.push(batch.clone());
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) -> Result<BulkOutcome> {
+        let mut state = self.store.lock();
+        let mut kinds = state.kinds.clone();
+        let all = self.batches.iter().flat_map(|batch| batch.kinds.iter());
+        all.into_iter().try_for_each(|kind| validate::kind(&mut kinds, kind))?;
+        if !state.sources.insert(self.source.digest.clone()) {
+            return Err(imported_before(&self.source));
+        }
+        state.kinds = kinds;
+        let events = self.batches.iter().map(|batch| batch.len() as u64).sum();
+        state.sealed.extend(self.batches);
+        Ok(BulkOutcome { events, bytes: 0 })
+    }
+}
+
+/// The answer to a second import of the same source.
+pub(crate) fn imported_before(source: &Source) -> Error {
+    let text = format!("{} has been imported before; nothing to do", source.name);
+    Error::new(ErrorKind::Conflict, text)
+}
