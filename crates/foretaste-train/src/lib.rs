@@ -1,1 +1,10 @@
-//! Foretaste train.
+//! Trainers: from interactions and catalogue to the models of a bundle.
+//!
+//! Pure functions of their input, configuration and seed. They use whatever rayon pool the caller
+//! has installed and give the same bits on any number of threads: work is cut into chunks that do
+//! not depend on the pool, and sums over chunks are taken in order. No file, clock or network.
+
+mod gram;
+pub mod item_item;
+mod kernels;
+mod product;

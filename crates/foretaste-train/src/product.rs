@@ -1,0 +1,299 @@
+//! The one sparse kernel behind item-item, user-user and content: the largest entries of each row
+//! of a product of two sparse matrices, without ever holding the product.
+
+use foretaste_core::Csr;
+use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+
+use crate::gram;
+
+/// Rows of the result that one task computes.
+const ROWS_PER_TASK: usize = 32;
+/// Columns up to which a symmetric product may be held as a dense matrix.
+const DENSE_COLUMNS: usize = 8192;
+
+/// `value[r, j] = row_scale[r] * col_scale[j] * sum_u left[r, u] * right[u, j]`, all factors
+/// positive; of each row the `k` largest are kept.
+pub(crate) struct Product<'a> {
+    /// Rows of the result x shared dimension.
+    pub left: &'a Csr,
+    /// Shared dimension x columns of the result.
+    pub right: &'a Csr,
+    /// True when every value of `right` is 1 and need not be read.
+    pub unit_right: bool,
+    pub row_scale: &'a [f32],
+    pub col_scale: &'a [f32],
+    pub k: usize,
+    /// Leaves out the entry of row `r` at column `r`.
+    pub skip_diagonal: bool,
+    /// True when `left * right` is symmetric, so that half of it is enough.
+    pub symmetric: bool,
+}
+
+impl Product<'_> {
+    /// Multiply-adds of the whole product.
+    fn work(&self) -> u64 {
+        let ends = &self.right.indptr;
+        self.left.indices.iter().map(|&u| ends[u as usize + 1] - ends[u as usize]).sum()
+    }
+}
+
+/// The `k` largest entries of all rows, each row in order of descending value, then ascending
+/// column.
+///
+/// # Cost
+/// One multiply-add per pair (entry of the left row, entry of the matching right row); per thread
+/// one dense row.
+pub(crate) fn top_k(product: &Product<'_>) -> Csr {
+    let (n_rows, n_cols) = (product.left.n_rows(), product.right.n_cols);
+    let is_dense = product.work() > 8 * (n_rows * n_cols) as u64;
+    if product.symmetric && n_cols <= DENSE_COLUMNS && is_dense {
+        return top_k_dense(product);
+    }
+    collect(product, n_rows, |r| r as u32)
+}
+
+/// As [`top_k`], by way of the dense upper triangle.
+fn top_k_dense(product: &Product<'_>) -> Csr {
+    let n = product.right.n_cols;
+    let gram = gram::upper(product.left, product.right);
+    let select = |acc: &mut Accumulator, rows: &mut Vec<f32>, task: usize| {
+        let first = task * ROWS_PER_TASK;
+        let count = ROWS_PER_TASK.min(n - first);
+        gram::symmetric_rows(&gram, n, first, &mut rows[..count * n]);
+        let mut part = Csr { n_cols: n, indptr: vec![0], ..Csr::default() };
+        for (r, row) in rows[..count * n].chunks_exact(n).enumerate() {
+            acc.sums.copy_from_slice(row);
+            acc.select_from_sums(product, first + r, &mut part);
+        }
+        part
+    };
+    let parts: Vec<Csr> = (0..n.div_ceil(ROWS_PER_TASK))
+        .into_par_iter()
+        .map_init(
+            || (Accumulator::new(n), vec![0f32; n * ROWS_PER_TASK]),
+            |(acc, rows), task| select(acc, rows, task),
+        )
+        .collect();
+    concat(n, &parts)
+}
+
+/// As [`top_k`] for the given rows only, in the given order.
+pub(crate) fn top_k_of(product: &Product<'_>, rows: &[u32]) -> Csr {
+    collect(product, rows.len(), |r| rows[r])
+}
+
+fn collect(product: &Product<'_>, n: usize, row: impl Fn(usize) -> u32 + Sync) -> Csr {
+    let n_cols = product.right.n_cols;
+    let parts: Vec<Csr> = (0..n.div_ceil(ROWS_PER_TASK))
+        .into_par_iter()
+        .map_init(
+            || Accumulator::new(n_cols),
+            |acc, task| {
+                let mut part = Csr { n_cols, indptr: vec![0], ..Csr::default() };
+                for r in task * ROWS_PER_TASK..n.min((task + 1) * ROWS_PER_TASK) {
+                    acc.row(product, row(r) as usize, &mut part);
+                }
+                part
+            },
+        )
+        .collect();
+    concat(n_cols, &parts)
+}
+
+/// The rows of all parts, one part after the other.
+pub(crate) fn concat(n_cols: usize, parts: &[Csr]) -> Csr {
+    let nnz = parts.iter().map(Csr::nnz).sum();
+    let mut all = Csr {
+        n_cols,
+        indptr: vec![0],
+        indices: Vec::with_capacity(nnz),
+        values: Vec::with_capacity(nnz),
+    };
+    for part in parts {
+        let start = all.indices.len() as u64;
+        all.indptr.extend(part.indptr[1..].iter().map(|&end| start + end));
+        all.indices.extend_from_slice(&part.indices);
+        all.values.extend_from_slice(&part.values);
+    }
+    all
+}
+
+/// One dense row, the columns touched in it, and the candidates of the selection.
+struct Accumulator {
+    sums: Vec<f32>,
+    touched: Vec<u32>,
+    keys: Vec<u64>,
+}
+
+/// A value and its column as one integer: a greater key is a greater value or, among equal
+/// values, a lower column. Values must be positive.
+#[inline(always)]
+fn key(value: f32, column: u32) -> u64 {
+    u64::from(value.to_bits()) << 32 | u64::from(!column)
+}
+
+impl Accumulator {
+    fn new(n_cols: usize) -> Self {
+        Self { sums: vec![0.0; n_cols], touched: vec![0; n_cols + 1], keys: Vec::new() }
+    }
+
+    fn row(&mut self, product: &Product<'_>, r: usize, out: &mut Csr) {
+        let (us, ws) = product.left.row(r);
+        let ends = &product.right.indptr;
+        let work: u64 = us.iter().map(|&u| ends[u as usize + 1] - ends[u as usize]).sum();
+        if work as usize * 4 < self.sums.len() {
+            let n = self.add_tracked(product, us, ws);
+            self.select_touched(product, r, n);
+            self.write(product.k, out);
+        } else {
+            self.add(product, us, ws);
+            self.select_from_sums(product, r, out);
+        }
+    }
+
+    /// Writes the best of the whole dense row and clears it.
+    fn select_from_sums(&mut self, product: &Product<'_>, r: usize, out: &mut Csr) {
+        if product.skip_diagonal {
+            self.sums[r] = 0.0;
+        }
+        self.scan((product.row_scale[r], product.col_scale), product.k);
+        self.write(product.k, out);
+    }
+
+    /// Adds up the row and remembers which columns it touched.
+    fn add_tracked(&mut self, product: &Product<'_>, us: &[u32], ws: &[f32]) -> usize {
+        let (sums, touched, mut n) = (&mut self.sums[..], &mut self.touched[..], 0);
+        for (&u, &w) in us.iter().zip(ws) {
+            let (cols, vals) = product.right.row(u as usize);
+            let mut add = |j: u32, v: f32| {
+                let sum = &mut sums[j as usize];
+                touched[n] = j;
+                n += usize::from(*sum == 0.0);
+                *sum += v;
+            };
+            match product.unit_right {
+                true => cols.iter().for_each(|&j| add(j, w)),
+                false => cols.iter().zip(vals).for_each(|(&j, &v)| add(j, w * v)),
+            }
+        }
+        n
+    }
+
+    fn select_touched(&mut self, product: &Product<'_>, r: usize, n: usize) {
+        let scale = product.row_scale[r];
+        for &j in &self.touched[..n] {
+            let sum = std::mem::take(&mut self.sums[j as usize]);
+            let value = sum * product.col_scale[j as usize] * scale;
+            if value > 0.0 && !(product.skip_diagonal && j as usize == r) {
+                self.keys.push(key(value, j));
+            }
+        }
+    }
+
+    fn add(&mut self, product: &Product<'_>, us: &[u32], ws: &[f32]) {
+        let sums = &mut self.sums[..];
+        for (&u, &w) in us.iter().zip(ws) {
+            let (cols, vals) = product.right.row(u as usize);
+            match product.unit_right {
+                true => cols.iter().for_each(|&j| sums[j as usize] += w),
+                false => cols.iter().zip(vals).for_each(|(&j, &v)| sums[j as usize] += w * v),
+            }
+        }
+    }
+
+    /// Reads the whole row in blocks, skips blocks that cannot reach the k-th best so far, and
+    /// clears it.
+    fn scan(&mut self, (scale, col_scale): (f32, &[f32]), k: usize) {
+        const BLOCK: usize = 32;
+        let (mut threshold, full) = (0f32, (2 * k).max(512));
+        let blocks = self.sums.chunks_mut(BLOCK).zip(col_scale.chunks(BLOCK));
+        for (b, (sums, col_scale)) in blocks.enumerate() {
+            let mut values = [0f32; BLOCK];
+            for ((v, s), c) in values.iter_mut().zip(&mut *sums).zip(col_scale) {
+                *v = *s * c * scale;
+            }
+            sums.fill(0.0);
+            if !values.iter().fold(false, |any, &v| any | (v > threshold)) {
+                continue;
+            }
+            for (at, &v) in values.iter().enumerate() {
+                if v > threshold {
+                    self.keys.push(key(v, (b * BLOCK + at) as u32));
+                }
+            }
+            if self.keys.len() >= full {
+                threshold = cut(&mut self.keys, k);
+            }
+        }
+    }
+
+    fn write(&mut self, k: usize, out: &mut Csr) {
+        cut(&mut self.keys, k);
+        self.keys.sort_unstable_by(|a, b| b.cmp(a));
+        out.push_row(self.keys.drain(..).map(|k| (!(k as u32), f32::from_bits((k >> 32) as u32))));
+    }
+}
+
+/// Keeps the `k` greatest keys and returns the value of the least of them (0 when there are
+/// fewer).
+fn cut(keys: &mut Vec<u64>, k: usize) -> f32 {
+    if keys.len() <= k || k == 0 {
+        keys.truncate(k);
+        return 0.0;
+    }
+    keys.select_nth_unstable_by(k - 1, |a, b| b.cmp(a));
+    keys.truncate(k);
+    f32::from_bits((keys[k - 1] >> 32) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use foretaste_core::planted;
+
+    use super::*;
+
+    fn naive(p: &Product<'_>, r: usize) -> Vec<(u32, f32)> {
+        let mut sums = vec![0f32; p.right.n_cols];
+        let (us, ws) = p.left.row(r);
+        for (&u, &w) in us.iter().zip(ws) {
+            let (cols, vals) = p.right.row(u as usize);
+            cols.iter().zip(vals).for_each(|(&j, &v)| sums[j as usize] += w * v);
+        }
+        let scaled = |(j, &s): (usize, &f32)| (j as u32, s * p.col_scale[j] * p.row_scale[r]);
+        let mut all: Vec<_> = sums.iter().enumerate().map(scaled).collect();
+        all.retain(|&(j, v)| v > 0.0 && !(p.skip_diagonal && j as usize == r));
+        all.sort_by(foretaste_core::topk::by_rank);
+        all.truncate(p.k);
+        all
+    }
+
+    #[test]
+    fn sparse_and_dense_rows_equal_the_plain_product() {
+        for (n_users, n_items, inside) in [(60, 40, 0.9), (300, 70, 0.9), (60, 3000, 0.01)] {
+            let right = planted::groups((n_users, n_items, 3), (inside, 0.002), 4);
+            let left = right.transpose();
+            let scale: Vec<f32> = (0..n_items).map(|j| 1.0 / (1 + j % 7) as f32).collect();
+            for (k, skip_diagonal) in [(5, true), (700, false)] {
+                let product = Product {
+                    left: &left,
+                    right: &right,
+                    unit_right: true,
+                    row_scale: &scale,
+                    col_scale: &scale,
+                    k,
+                    skip_diagonal,
+                    symmetric: true,
+                };
+                let top = top_k(&product);
+                for r in 0..n_items {
+                    let (js, vs) = top.row(r);
+                    let row: Vec<_> = js.iter().copied().zip(vs.iter().copied()).collect();
+                    assert_eq!(row, naive(&product, r), "row {r}");
+                }
+                let some = top_k_of(&product, &[7, 3]);
+                assert_eq!((some.row(0), some.row(1)), (top.row(7), top.row(3)));
+                assert_eq!(top, top_k_of(&product, &(0..n_items as u32).collect::<Vec<_>>()));
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Real data sets in the lists format and plain quality of rankings, for tests and the example.
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+
+use foretaste_core::topk::TopK;
+use foretaste_core::{Csr, Matrix, metrics};
+use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+
+/// A train matrix and the test items of each user, ascending.
+pub struct Split {
+    pub train: Csr,
+    pub test: Vec<Vec<u32>>,
+}
+
+/// The data set `name`, or `None` with a line that says where it was looked for.
+pub fn load(name: &str) -> Option<Split> {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let root = std::env::var_os("FORETASTE_TEST_DATA").map_or_else(beside, PathBuf::from);
+    let folder = root.join(name);
+    let read = |file: &str| fs_err::read_to_string(folder.join(file)).ok().map(|text| lists(&text));
+    let (Some(train), Some(test)) = (read("train.txt"), read("test.txt")) else {
+        println!("skipped: no data set at {}", folder.display());
+        return None;
+    };
+    let n_users = 1 + train.iter().chain(&test).map(|l| l.0).max()?;
+    let n_items = 1 + train.iter().chain(&test).flat_map(|l| &l.1).copied().max()? as usize;
+    let rows = |lists: Vec<(usize, Vec<u32>)>| {
+        let mut rows = vec![Vec::new(); n_users];
+        lists.into_iter().for_each(|(user, items)| rows[user] = items);
+        rows.iter_mut().for_each(|r| {
+            r.sort_unstable();
+            r.dedup();
+        });
+        rows
+    };
+    let entries = rows(train).into_iter().map(|r| r.into_iter().map(|i| (i, 1.0)).collect());
+    Some(Split { train: Csr::from_rows(n_items, entries), test: rows(test) })
+}
+
+fn lists(text: &str) -> Vec<(usize, Vec<u32>)> {
+    let line = |l: &str| {
+        let mut numbers = l.split_ascii_whitespace().map(|t| t.parse::<u32>().unwrap());
+        numbers.next().map(|user| (user as usize, numbers.collect()))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Mean Recall@20 and NDCG@20 over every `step`-th user with test items; `score` fills the scores
+/// of all items for a user.
+pub fn quality(
+    split: &Split,
+    step: usize,
+    score: impl Fn(usize, &mut [f32]) + Sync,
+) -> (f64, f64) {
+    let users: Vec<usize> =
+        (0..split.test.len()).step_by(step).filter(|&u| !split.test[u].is_empty()).collect();
+    let n_users = users.len() as f64;
+    let each: Vec<(f64, f64)> = users
+        .into_par_iter()
+        .map_init(
+            || (vec![0f32; split.train.n_cols], TopK::new(20)),
+            |(scores, top), u| {
+                scores.fill(0.0);
+                score(u, scores);
+                split.train.row(u).0.iter().for_each(|&i| scores[i as usize] = f32::NAN);
+                top.reset(20);
+                scores.iter().enumerate().for_each(|(i, &s)| top.push(i as u32, s));
+                let ranked: Vec<u32> = top.drain_sorted().map(|(i, _)| i).collect();
+                let relevant = &split.test[u];
+                (metrics::recall(&ranked, relevant, 20), metrics::ndcg(&ranked, relevant, 20))
+            },
+        )
+        .collect();
+    let sum = each.iter().fold((0.0, 0.0), |s, e| (s.0 + e.0, s.1 + e.1));
+    (sum.0 / n_users, sum.1 / n_users)
+}
+
+/// Adds the scores of an item-item model.
+pub fn add_similar(train: &Csr, similar: &Csr, user: usize, scores: &mut [f32]) {
+    let (items, weights) = train.row(user);
+    for (&i, &w) in items.iter().zip(weights) {
+        let (js, vs) = similar.row(i as usize);
+        js.iter().zip(vs).for_each(|(&j, &v)| scores[j as usize] += w * v);
+    }
+}
+
+/// Adds inner products of `query` with all rows of `items`.
+pub fn add_products(items: &Matrix, query: &[f32], scores: &mut [f32]) {
+    for (j, s) in scores.iter_mut().enumerate() {
+        let mut acc = [0f32; 16];
+        for (y, q) in items.row(j).chunks(16).zip(query.chunks(16)) {
+            y.iter().zip(q).zip(&mut acc).for_each(|((y, q), a)| *a += y * q);
+        }
+        *s += acc.iter().sum::<f32>();
+    }
+}
