@@ -18,6 +18,7 @@ pub mod progress;
 pub mod rng;
 pub mod sparse;
 pub mod topk;
+pub mod weights;
 
 pub use bits::BitSet;
 pub use catalogue::{Item, User};
@@ -30,6 +31,7 @@ pub use limits::Limits;
 pub use progress::{NoProgress, Progress};
 pub use rng::Rng;
 pub use sparse::{Csr, CsrView};
+pub use weights::EventWeights;
 
 /// Dense index of an item: a row number inside one snapshot, meaningless outside it.
 pub type ItemIdx = u32;
