@@ -1,1 +1,12 @@
-//! Foretaste evaluate.
+//! Offline evaluation of recommendations, learning of channel weights and search of
+//! hyper-parameters.
+//!
+//! Held-out behaviour is replayed through the pipeline that serves; there is no second
+//! implementation of ranking here. The crate reads no clock and no environment: budgets come in as
+//! functions.
+
+pub mod facts;
+pub mod held_out;
+pub mod measure;
+pub mod quality;
+pub mod split;
