@@ -1,5 +1,28 @@
-//! The Parquet lake of events: segments, manifest, atomic commits.
+//! The Parquet lake of events: immutable segments, a manifest, atomic commits.
+//!
+//! A segment is a Parquet file whose ids are dictionary-encoded, so that reading interns only the
+//! distinct ids of a row group. A commit makes finished segments visible by one rename of the
+//! manifest; before that nothing is, after that everything is. One process writes, any number
+//! reads. The same encoding serves plain files of events, items and users ([`parquet`]).
+//!
+//! The crate knows nothing about logs, erasure or models; it carries the marks of the store that
+//! uses it ([`Sealed`], `erased_through`) in the manifest because they must change together with
+//! the segments.
 
 mod columns;
+mod decode;
+mod durable;
+mod encode;
+mod file;
+mod lake;
+mod manifest;
+pub mod parquet;
+mod records;
+mod segment;
+mod snapshot;
 
 pub use columns::Columns;
+pub use lake::{CommitNote, Lake, LakeStats};
+pub use manifest::{Sealed, SegmentMeta, SourceMeta};
+pub use segment::{FinishedSegment, SegmentWriter};
+pub use snapshot::LakeSnapshot;
