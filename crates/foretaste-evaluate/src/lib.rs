@@ -5,6 +5,7 @@
 //! implementation of ranking here. The crate reads no clock and no environment: budgets come in as
 //! functions.
 
+pub mod blend;
 pub mod facts;
 pub mod held_out;
 pub mod measure;
