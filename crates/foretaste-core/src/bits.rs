@@ -87,6 +87,15 @@ impl BitSet {
         self.words.iter_mut().zip(&other.words).for_each(|(a, b)| *a &= b);
     }
 
+    /// Adds all that `other` has. Both must be over the same universe.
+    ///
+    /// # Panics
+    /// When the universes differ.
+    pub fn union(&mut self, other: &BitSet) {
+        assert_eq!(self.len, other.len, "sets over different universes");
+        self.words.iter_mut().zip(&other.words).for_each(|(a, b)| *a |= b);
+    }
+
     /// Removes all that `other` has. Both must be over the same universe.
     ///
     /// # Panics
@@ -147,5 +156,7 @@ mod tests {
         assert_eq!(a.iter().collect::<Vec<_>>(), [3]);
         a.subtract(&b);
         assert_eq!(a.count(), 0);
+        a.union(&b);
+        assert_eq!(a, b);
     }
 }
