@@ -11,3 +11,4 @@ pub mod held_out;
 pub mod measure;
 pub mod quality;
 pub mod split;
+pub mod tune;
