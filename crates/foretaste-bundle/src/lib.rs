@@ -1,19 +1,41 @@
-//! The bundle: an immutable folder of files that training writes and serving reads, and the
-//! inference on what is inside. It is the only contract between offline and online.
+//! The bundle: the immutable output of one training run, and inference on it.
 //!
-//! [`write`] makes a bundle from [`BundleContents`], byte for byte the same for the same contents;
-//! [`activate`] points `CURRENT` at it; [`Bundle::open`] verifies every byte, index and float
-//! before it returns. A [`LoadedChannel`] answers requests: `prepare` with a list of items, then
-//! `search`, `score`, `contributions`. The format is described in `docs/bundle-format.md`.
+//! A bundle is a folder of files ([`write`]), opened by mmap and checked completely before use
+//! ([`Bundle::open`]), made current by swapping one pointer ([`activate`]). It is the only contract
+//! between offline and online. Nothing here trains, and nothing here knows a network.
 //!
-//! This crate does not train, does not know the network and does not read the clock.
+//! ```text
+//! bundles/CURRENT            id of the bundle in service
+//! bundles/PREVIOUS           id of the one before, for rollback
+//! bundles/<id>/manifest.json what it is; size and BLAKE3 of every file
+//! bundles/<id>/*.bin         one file per structure (docs/bundle-format.md)
+//! ```
 
-#[cfg(target_endian = "big")]
-compile_error!("bundles are little-endian and read in place: this target is not supported");
-
+mod channel;
 mod contents;
+mod format;
+mod histories;
+mod items;
+pub mod kernels;
+mod manifest;
+mod mmap;
+mod popularity;
+mod reader;
+mod registry;
+mod text;
+mod writer;
 
+pub use channel::{ChannelScratch, LoadedChannel, VectorIndex};
 pub use contents::{
     BundleContents, Channel, ChannelModel, IalsModel, ItemItem, LowRank, ManifestHead, Popularity,
     Segment, UserUser,
 };
+pub use format::FORMAT_VERSION;
+pub use histories::Histories;
+pub use items::ItemTable;
+pub use manifest::{ChannelEntry, Counts, FileEntry, Manifest};
+pub use popularity::PopularityView;
+pub use reader::Bundle;
+pub use registry::{BundleId, activate, current, list, previous, rollback};
+pub use text::{IdIndex, TextColumn, Vocabulary};
+pub use writer::write;

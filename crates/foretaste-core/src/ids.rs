@@ -3,6 +3,11 @@
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// The hash by which ids are looked up, here and in bundles; part of the bundle format.
+pub fn id_hash(id: &str) -> u64 {
+    xxh3_64(id.as_bytes())
+}
+
 /// An append-only table of distinct strings, numbered in order of arrival.
 ///
 /// One blob, one offset array and a hash table of u32: about 12 bytes per id beyond the text.
@@ -47,7 +52,7 @@ impl IdTable {
     /// The number of `id`, if it has one.
     pub fn index_of(&self, id: &str) -> Option<u32> {
         let eq = |&i: &u32| slice(&self.blob, &self.offsets, i) == id;
-        self.lookup.find(xxh3_64(id.as_bytes()), eq).copied()
+        self.lookup.find(id_hash(id), eq).copied()
     }
 
     /// The number of `id`, which is added when it is new.
@@ -56,14 +61,14 @@ impl IdTable {
     /// Beyond 2^32 - 1 ids.
     pub fn intern(&mut self, id: &str) -> u32 {
         let Self { blob, offsets, lookup } = self;
-        let hash = xxh3_64(id.as_bytes());
+        let hash = id_hash(id);
         if let Some(&found) = lookup.find(hash, |&i| slice(blob, offsets, i) == id) {
             return found;
         }
         let index = u32::try_from(offsets.len() - 1).expect("more than 2^32 ids");
         blob.extend_from_slice(id.as_bytes());
         offsets.push(blob.len() as u64);
-        lookup.insert_unique(hash, index, |&i| xxh3_64(slice(blob, offsets, i).as_bytes()));
+        lookup.insert_unique(hash, index, |&i| id_hash(slice(blob, offsets, i)));
         index
     }
 

@@ -1,0 +1,184 @@
+//! Recall channels at request time: from a user's history to candidates, scores and reasons.
+//!
+//! A request first calls [`LoadedChannel::prepare`], which leaves the user's side (a vector or an
+//! accumulator) in the scratch; `search`, `score` and `contributions` then read it. Scores are
+//! raw: the pipeline divides by the channel's scale and multiplies by its weight.
+
+use foretaste_core::{BitSet, ItemIdx, Result};
+
+use crate::format::SectionReader;
+use crate::histories::Histories;
+use crate::manifest::ChannelEntry;
+
+mod accumulator;
+mod ials;
+mod item_item;
+mod low_rank;
+mod scratch;
+#[cfg(test)]
+mod tests;
+mod user_user;
+mod vectors;
+
+pub use scratch::ChannelScratch;
+pub use vectors::VectorIndex;
+
+pub(crate) use ials::LoadedIals;
+pub(crate) use item_item::LoadedItemItem;
+pub(crate) use low_rank::LoadedLowRank;
+pub(crate) use user_user::LoadedUserUser;
+
+/// A channel of an opened bundle.
+#[derive(Debug)]
+pub struct LoadedChannel {
+    name: String,
+    scale: f32,
+    weight: f32,
+    model: LoadedModel,
+}
+
+#[derive(Debug)]
+pub(crate) enum LoadedModel {
+    ItemItem(LoadedItemItem),
+    Content(LoadedItemItem),
+    LowRank(LoadedLowRank),
+    Ials(LoadedIals),
+    UserUser(LoadedUserUser),
+}
+
+impl LoadedChannel {
+    pub(crate) fn read(
+        entry: &ChannelEntry,
+        input: SectionReader,
+        histories: &Histories,
+    ) -> Result<Self> {
+        use crate::format::FileKind;
+        let n_items = histories.n_items();
+        let model = match entry.file_kind()? {
+            FileKind::ItemItem => LoadedModel::ItemItem(LoadedItemItem::read(input, n_items)?),
+            FileKind::Content => LoadedModel::Content(LoadedItemItem::read(input, n_items)?),
+            FileKind::LowRank => LoadedModel::LowRank(LoadedLowRank::read(input, n_items)?),
+            FileKind::Ials => LoadedModel::Ials(LoadedIals::read(input, n_items)?),
+            _ => LoadedModel::UserUser(LoadedUserUser::read(input, histories.clone())?),
+        };
+        Ok(Self { name: entry.name.clone(), scale: entry.scale, weight: entry.weight, model })
+    }
+
+    /// Name, unique in the bundle.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Root mean square of the raw scores; positive.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Learned weight in the blend.
+    pub fn weight(&self) -> f32 {
+        self.weight
+    }
+
+    /// The kind of the model: `item_item`, `content`, `low_rank`, `ials` or `user_user`.
+    pub fn kind(&self) -> &'static str {
+        match &self.model {
+            LoadedModel::ItemItem(_) => "item_item",
+            LoadedModel::Content(_) => "content",
+            LoadedModel::LowRank(_) => "low_rank",
+            LoadedModel::Ials(_) => "ials",
+            LoadedModel::UserUser(_) => "user_user",
+        }
+    }
+
+    /// Computes the user's side from a history of (item, weight), items distinct.
+    ///
+    /// # Cost
+    /// Item-item: length of the history x row length. Low rank: history x dims. iALS: see
+    /// [`crate::IalsModel`]; history x dims^2 plus dims^3 / 3 up to 128 dims, about 20 passes over a
+    /// dims x dims matrix above. User-user: users of the history's items.
+    pub fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
+        match &self.model {
+            LoadedModel::ItemItem(m) | LoadedModel::Content(m) => m.prepare(history, scratch),
+            LoadedModel::LowRank(m) => m.prepare(history, scratch),
+            LoadedModel::Ials(m) => m.prepare(history, scratch),
+            LoadedModel::UserUser(m) => m.prepare(history, scratch),
+        }
+    }
+
+    /// The best `n` allowed items by raw score, best first, ties by index. Items that the channel
+    /// knows nothing about (raw 0 of a sparse channel) are not proposed.
+    ///
+    /// # Cost
+    /// Sparse channels: one pass over the touched blocks of the accumulator. Vectors: one int8 pass
+    /// over the allowed rows, then f32 for `n` and a quarter more.
+    pub fn search(
+        &self,
+        allowed: &BitSet,
+        n: usize,
+        scratch: &mut ChannelScratch,
+        out: &mut Vec<(ItemIdx, f32)>,
+    ) {
+        out.clear();
+        match &self.model {
+            LoadedModel::ItemItem(m) | LoadedModel::Content(m) => {
+                m.search(allowed, n, scratch, out)
+            }
+            LoadedModel::LowRank(m) => m.vectors().search(allowed, n, scratch, out),
+            LoadedModel::Ials(m) => m.vectors().search(allowed, n, scratch, out),
+            LoadedModel::UserUser(m) => m.search(allowed, n, scratch, out),
+        }
+    }
+
+    /// Raw scores of `items` for the prepared user; 0 where the channel knows nothing.
+    ///
+    /// # Shapes
+    /// `out` has one entry per item.
+    ///
+    /// # Panics
+    /// When an item is outside the bundle or the lengths differ.
+    pub fn score(&self, items: &[ItemIdx], scratch: &ChannelScratch, out: &mut [f32]) {
+        assert_eq!(items.len(), out.len(), "one score per item");
+        match &self.model {
+            LoadedModel::ItemItem(m) | LoadedModel::Content(m) => m.score(items, scratch, out),
+            LoadedModel::LowRank(m) => m.vectors().score(items, scratch, out),
+            LoadedModel::Ials(m) => m.vectors().score(items, scratch, out),
+            LoadedModel::UserUser(m) => m.score(items, scratch, out),
+        }
+    }
+
+    /// What each item of the prepared history adds to the raw score of `item`, strongest first.
+    /// The parts sum to the raw score (exactly for linear models and user-user, within rounding for
+    /// fold-in, whose solved system is linear in the right-hand side).
+    pub fn contributions(
+        &self,
+        item: ItemIdx,
+        history: &[(ItemIdx, f32)],
+        scratch: &mut ChannelScratch,
+        out: &mut Vec<(ItemIdx, f32)>,
+    ) {
+        out.clear();
+        match &self.model {
+            LoadedModel::ItemItem(m) | LoadedModel::Content(m) => {
+                m.contributions(item, history, out)
+            }
+            LoadedModel::LowRank(m) => m.contributions(item, history, scratch, out),
+            LoadedModel::Ials(m) => m.contributions(item, history, scratch, out),
+            LoadedModel::UserUser(m) => m.contributions(item, history, scratch, out),
+        }
+        out.sort_unstable_by(foretaste_core::topk::by_rank);
+    }
+
+    /// The allowed items that this channel finds because of one item alone, without the item.
+    pub fn similar(
+        &self,
+        item: ItemIdx,
+        (allowed, n): (&BitSet, usize),
+        scratch: &mut ChannelScratch,
+        out: &mut Vec<(ItemIdx, f32)>,
+    ) {
+        self.prepare(&[(item, 1.0)], scratch);
+        self.search(allowed, n + 1, scratch, out);
+        out.retain(|&(found, _)| found != item);
+        out.truncate(n);
+    }
+}

@@ -1,0 +1,261 @@
+//! Implicit-feedback factors: a user's vector is solved from the user's history at request time.
+//!
+//! # Source
+//! Hu, Koren & Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008,
+//! equation 4; contributions are equation 7 of the same paper.
+
+use foretaste_core::{Error, ItemIdx, Result};
+
+use super::ChannelScratch;
+use super::item_item::{check_scale, scale_of};
+use super::low_rank::scaled_rows;
+use super::vectors::VectorIndex;
+use crate::contents::IalsModel;
+use crate::format::{Column, SectionReader, SectionWriter};
+use crate::kernels::{axpy, dot, spd};
+
+/// Up to this many dimensions the system is factored; above, conjugate gradients are cheaper.
+const MAX_FACTORED_DIMS: usize = 128;
+/// Steps of the conjugate gradient; the residual is below 1e-3 of the start long before.
+const CG_STEPS: usize = 24;
+/// Squared relative residual at which the conjugate gradient stops.
+const CG_TOLERANCE: f32 = 1e-7;
+
+/// See [`IalsModel`].
+#[derive(Debug)]
+pub(crate) struct LoadedIals {
+    /// Output side: factors times output scale.
+    vectors: VectorIndex,
+    /// Factors for the fold-in; empty when there is no output scale.
+    factors: Column<f32>,
+    output_scale: Column<f32>,
+    /// Y'Y, dims x dims.
+    gram: Column<f32>,
+    /// Confidence of an observation of each item; empty: all 1.
+    input_weight: Column<f32>,
+    /// alpha, reg, reg exponent, user exponent, mean degree.
+    settings: Column<f32>,
+}
+
+impl LoadedIals {
+    pub(crate) fn write(out: &mut SectionWriter, model: &IalsModel) -> Result<()> {
+        let dims = model.items.n_cols;
+        VectorIndex::write(out, &scaled_rows(&model.items, &model.output_scale))?;
+        let unscaled: &[f32] = if model.output_scale.is_empty() { &[] } else { &model.items.data };
+        out.put(unscaled)?;
+        out.put(&model.output_scale)?;
+        out.put(&gram(&model.items.data, dims))?;
+        out.put(&model.input_weight)?;
+        let IalsModel { alpha, reg, reg_exponent, user_exponent, mean_degree, .. } = *model;
+        out.put(&[alpha, reg, reg_exponent, user_exponent, mean_degree])
+    }
+
+    pub(crate) fn read(mut input: SectionReader, n_items: usize) -> Result<Self> {
+        let name = input.name().to_owned();
+        let model = Self {
+            vectors: VectorIndex::read(&mut input, n_items)?,
+            factors: input.take()?,
+            output_scale: input.take()?,
+            gram: input.take()?,
+            input_weight: input.take()?,
+            settings: input.take()?,
+        };
+        input.finish()?;
+        check_scale(&name, model.output_scale.get(), n_items)?;
+        check_scale(&name, model.input_weight.get(), n_items)?;
+        let dims = model.vectors.dims();
+        let factors = model.factors.get();
+        let sizes = (factors.is_empty() || factors.len() == n_items * dims)
+            && factors.is_empty() == model.output_scale.get().is_empty()
+            && model.gram.get().len() == dims * dims
+            && model.settings.get().len() == 5;
+        let all = [factors, model.gram.get(), model.settings.get()];
+        let positive = sizes && [0, 1, 4].iter().all(|&i| model.settings.get()[i] > 0.0);
+        if !positive || all.iter().any(|part| part.iter().any(|v| !v.is_finite())) {
+            return Err(Error::corrupt(format!("{name}: not a finite factor model")));
+        }
+        Ok(model)
+    }
+
+    pub(crate) fn vectors(&self) -> &VectorIndex {
+        &self.vectors
+    }
+
+    #[inline]
+    fn factor(&self, item: ItemIdx) -> &[f32] {
+        let dims = self.vectors.dims();
+        match self.factors.get() {
+            [] => self.vectors.row(item),
+            given => &given[item as usize * dims..][..dims],
+        }
+    }
+
+    /// `(n / mean degree)^exponent` for a history of `n` items.
+    fn relative_length(&self, n: usize, exponent: f32) -> f32 {
+        let mean = self.settings.get()[4];
+        if exponent == 0.0 { 1.0 } else { (n as f32 / mean).powf(exponent) }
+    }
+
+    /// The regularisation of a user with `n` items.
+    fn reg(&self, n: usize) -> f32 {
+        let settings = self.settings.get();
+        settings[1] * self.relative_length(n, settings[2])
+    }
+
+    /// Leaves the confidence of each history item in the scratch.
+    fn confidences(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
+        let settings = self.settings.get();
+        let factor = settings[0] * self.relative_length(history.len(), -settings[3]);
+        let of = |&(item, weight): &(ItemIdx, f32)| {
+            factor * weight * scale_of(self.input_weight.get(), item)
+        };
+        scratch.factors.clear();
+        scratch.factors.extend(history.iter().map(of));
+    }
+
+    /// Leaves the user's vector in `scratch.query` and, up to 128 dimensions, the factored system
+    /// in `scratch.system`.
+    pub(crate) fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
+        let dims = self.vectors.dims();
+        scratch.query.clear();
+        scratch.query.resize(dims, 0.0);
+        if history.is_empty() {
+            return;
+        }
+        self.confidences(history, scratch);
+        for (&(item, _), &confidence) in history.iter().zip(&scratch.factors) {
+            axpy(1.0 + confidence, self.factor(item), &mut scratch.query);
+        }
+        self.build(history, scratch);
+        let mut right = std::mem::take(&mut scratch.query);
+        self.solve(history, scratch, &mut right);
+        scratch.query = right;
+    }
+
+    /// Builds (and factors) the system of a history.
+    fn build(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
+        let dims = self.vectors.dims();
+        if dims > MAX_FACTORED_DIMS {
+            return;
+        }
+        scratch.system.clear();
+        scratch.system.extend_from_slice(self.gram.get());
+        let reg = self.reg(history.len());
+        (0..dims).for_each(|i| scratch.system[i * dims + i] += reg);
+        // Batches on the stack keep the row pointers out of the heap.
+        for (batch, factors) in history.chunks(32).zip(scratch.factors.chunks(32)) {
+            let mut rows: [&[f32]; 32] = [&[]; 32];
+            for (row, &(item, _)) in rows.iter_mut().zip(batch) {
+                *row = self.factor(item);
+            }
+            spd::add_outer(&mut scratch.system, dims, &rows[..batch.len()], factors);
+        }
+        if !spd::cholesky(&mut scratch.system, dims) {
+            // Only rounding can get here (Gram + positive diagonal): a dominant diagonal answers
+            // with the unweighted sum of the history's vectors instead of none.
+            scratch.system.fill(0.0);
+            (0..dims).for_each(|i| scratch.system[i * dims + i] = 1.0);
+        }
+    }
+
+    /// Solves the built system for `right`, in place.
+    fn solve(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch, right: &mut [f32]) {
+        if self.vectors.dims() <= MAX_FACTORED_DIMS {
+            spd::solve(&scratch.system, right.len(), right);
+        } else {
+            self.conjugate_gradient(history, scratch, right);
+        }
+    }
+
+    /// `out = (Y'Y + sum c y y' + reg I) x`.
+    fn apply(&self, history: &[(ItemIdx, f32)], factors: &[f32], x: &[f32], out: &mut [f32]) {
+        let dims = x.len();
+        let reg = self.reg(history.len());
+        for (out, (row, x_i)) in out.iter_mut().zip(self.gram.get().chunks_exact(dims).zip(x)) {
+            *out = dot(row, x) + reg * x_i;
+        }
+        for (&(item, _), &factor) in history.iter().zip(factors) {
+            let row = self.factor(item);
+            axpy(factor * dot(row, x), row, out);
+        }
+    }
+
+    /// Jacobi-preconditioned conjugate gradients; `right` becomes the solution.
+    fn conjugate_gradient(
+        &self,
+        history: &[(ItemIdx, f32)],
+        scratch: &mut ChannelScratch,
+        right: &mut [f32],
+    ) {
+        let dims = right.len();
+        let [residual, direction, image, inverse] = &mut scratch.vectors;
+        for vector in [&mut *residual, &mut *direction, &mut *image, &mut *inverse] {
+            vector.clear();
+            vector.resize(dims, 0.0);
+        }
+        self.inverse_diagonal(history, &scratch.factors, inverse);
+        residual.copy_from_slice(right);
+        right.fill(0.0);
+        (0..dims).for_each(|i| direction[i] = inverse[i] * residual[i]);
+        let mut rho = dot(residual, direction);
+        let stop = CG_TOLERANCE * rho;
+        for _ in 0..CG_STEPS {
+            if rho.is_nan() || rho <= stop {
+                break;
+            }
+            self.apply(history, &scratch.factors, direction, image);
+            let step = rho / dot(direction, image);
+            axpy(step, direction, right);
+            axpy(-step, image, residual);
+            (0..dims).for_each(|i| image[i] = inverse[i] * residual[i]);
+            let next = dot(residual, image);
+            let beta = next / rho;
+            (0..dims).for_each(|i| direction[i] = image[i] + beta * direction[i]);
+            rho = next;
+        }
+    }
+
+    fn inverse_diagonal(&self, history: &[(ItemIdx, f32)], factors: &[f32], out: &mut [f32]) {
+        let dims = out.len();
+        let reg = self.reg(history.len());
+        let gram = self.gram.get();
+        (0..dims).for_each(|i| out[i] = gram[i * dims + i] + reg);
+        for (&(item, _), &factor) in history.iter().zip(factors) {
+            let row = self.factor(item);
+            out.iter_mut().zip(row).for_each(|(o, y)| *o += factor * y * y);
+        }
+        out.iter_mut().for_each(|o| *o = 1.0 / *o);
+    }
+
+    /// raw = sum over the history of (1 + c_i) * y_i' A^-1 y_item * output scale.
+    pub(crate) fn contributions(
+        &self,
+        item: ItemIdx,
+        history: &[(ItemIdx, f32)],
+        scratch: &mut ChannelScratch,
+        out: &mut Vec<(ItemIdx, f32)>,
+    ) {
+        let mut solved = self.vectors.row(item).to_vec();
+        self.confidences(history, scratch);
+        self.build(history, scratch);
+        self.solve(history, scratch, &mut solved);
+        out.extend(history.iter().zip(&scratch.factors).map(|(&(source, _), &confidence)| {
+            (source, (1.0 + confidence) * dot(self.factor(source), &solved))
+        }));
+    }
+}
+
+/// Y'Y of row-major Y, summed in f64 so that the result does not depend on an order of threads.
+fn gram(rows: &[f32], dims: usize) -> Vec<f32> {
+    let mut sums = vec![0f64; dims * dims];
+    let mut partial = vec![0f32; dims * dims];
+    // Short f32 partial sums keep the vector units busy; f64 totals keep the precision.
+    for batch in rows.chunks(dims * 64) {
+        partial.fill(0.0);
+        let rows: Vec<&[f32]> = batch.chunks_exact(dims).collect();
+        spd::add_outer(&mut partial, dims, &rows, &vec![1.0; rows.len()]);
+        sums.iter_mut().zip(&partial).for_each(|(s, p)| *s += f64::from(*p));
+    }
+    let at = |i: usize, j: usize| sums[i.min(j) * dims + i.max(j)] as f32;
+    (0..dims * dims).map(|k| at(k / dims, k % dims)).collect()
+}

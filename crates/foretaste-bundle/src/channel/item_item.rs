@@ -1,0 +1,125 @@
+//! Sparse item-item weights: kNN of every kind, pruned EASE, content similarity.
+
+use foretaste_core::{BitSet, CsrView, Error, ItemIdx, Result};
+
+use super::ChannelScratch;
+use crate::contents::ItemItem;
+use crate::format::{Column, SectionReader, SectionWriter};
+
+/// See [`ItemItem`].
+#[derive(Debug)]
+pub(crate) struct LoadedItemItem {
+    indptr: Column<u64>,
+    indices: Column<u32>,
+    values: Column<f32>,
+    history_exponent: f32,
+    n_items: usize,
+}
+
+impl LoadedItemItem {
+    pub(crate) fn write(out: &mut SectionWriter, model: &ItemItem) -> Result<()> {
+        out.put(&model.similar.indptr)?;
+        out.put(&model.similar.indices)?;
+        out.put(&model.similar.values)?;
+        out.put(&[model.history_exponent])
+    }
+
+    pub(crate) fn read(mut input: SectionReader, n_items: usize) -> Result<Self> {
+        let name = input.name().to_owned();
+        let model = Self {
+            indptr: input.take()?,
+            indices: input.take()?,
+            values: input.take()?,
+            history_exponent: one_number(&input.take()?, &name)?,
+            n_items,
+        };
+        input.finish()?;
+        model.similar().check(&name)?;
+        if model.similar().n_rows() != n_items {
+            return Err(Error::corrupt(format!("{name}: not one row per item")));
+        }
+        Ok(model)
+    }
+
+    fn similar(&self) -> CsrView<'_> {
+        CsrView {
+            n_cols: self.n_items,
+            indptr: self.indptr.get(),
+            indices: self.indices.get(),
+            values: self.values.get(),
+        }
+    }
+
+    pub(crate) fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
+        scratch.scores.reset(self.n_items);
+        let similar = self.similar();
+        let factor = length_factor(history.len(), self.history_exponent);
+        for &(item, weight) in history {
+            let (indices, values) = similar.row(item as usize);
+            scratch.scores.add_scaled(indices, values, weight * factor);
+        }
+    }
+
+    pub(crate) fn search(
+        &self,
+        allowed: &BitSet,
+        n: usize,
+        scratch: &mut ChannelScratch,
+        out: &mut Vec<(ItemIdx, f32)>,
+    ) {
+        scratch.top.reset(n);
+        scratch.scores.select(allowed, &[], &mut scratch.top);
+        out.extend(scratch.top.drain_sorted());
+    }
+
+    pub(crate) fn score(&self, items: &[ItemIdx], scratch: &ChannelScratch, out: &mut [f32]) {
+        for (&item, out) in items.iter().zip(out) {
+            *out = scratch.scores.get(item);
+        }
+    }
+
+    pub(crate) fn contributions(
+        &self,
+        item: ItemIdx,
+        history: &[(ItemIdx, f32)],
+        out: &mut Vec<(ItemIdx, f32)>,
+    ) {
+        let similar = self.similar();
+        let factor = length_factor(history.len(), self.history_exponent);
+        for &(source, weight) in history {
+            let (indices, values) = similar.row(source as usize);
+            if let Some(at) = indices.iter().position(|&j| j == item) {
+                out.push((source, weight * values[at] * factor));
+            }
+        }
+    }
+}
+
+/// `n^-exponent`: what scores of a history of `n` items are multiplied by.
+#[inline]
+pub(crate) fn length_factor(n: usize, exponent: f32) -> f32 {
+    if exponent == 0.0 || n == 0 { 1.0 } else { (n as f32).powf(-exponent) }
+}
+
+/// The only number of an array.
+pub(crate) fn one_number(column: &Column<f32>, name: &str) -> Result<f32> {
+    match column.get() {
+        [number] if number.is_finite() => Ok(*number),
+        _ => Err(Error::corrupt(format!("{name}: expected one finite number"))),
+    }
+}
+
+/// The factor of an item, 1 where there are none.
+#[inline]
+pub(crate) fn scale_of(scale: &[f32], item: ItemIdx) -> f32 {
+    scale.get(item as usize).copied().unwrap_or(1.0)
+}
+
+/// Output scales are absent, or one finite number per item.
+pub(crate) fn check_scale(name: &str, scale: &[f32], n_items: usize) -> Result<()> {
+    let right = scale.is_empty() || scale.len() == n_items;
+    if right && scale.iter().all(|s| s.is_finite()) {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!("{name}: output scales are not one finite number per item")))
+}

@@ -1,0 +1,160 @@
+//! Opening a bundle: everything is checked before anything is served from it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use foretaste_core::{Error, ItemIdx, Result, TimeMs, UserIdx};
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
+
+use crate::channel::LoadedChannel;
+use crate::format::{FileKind, SectionReader};
+use crate::histories::Histories;
+use crate::items::ItemTable;
+use crate::manifest::{FileEntry, MANIFEST, Manifest};
+use crate::mmap::MappedFile;
+use crate::popularity::{LoadedPopularity, PopularityView, Segments};
+use crate::registry::BundleId;
+use crate::text::IdIndex;
+use crate::writer::{HISTORIES, ITEMS, POPULARITY, SEGMENTS, USERS};
+
+/// An opened bundle: immutable, mapped, checked.
+#[derive(Debug)]
+pub struct Bundle {
+    id: BundleId,
+    manifest: Manifest,
+    items: ItemTable,
+    users: IdIndex,
+    histories: Histories,
+    popularity: LoadedPopularity,
+    segments: Segments,
+    channels: Vec<LoadedChannel>,
+}
+
+impl Bundle {
+    /// Opens and checks the bundle `id` below `root`: sizes, digests, index ranges, floats.
+    ///
+    /// # Errors
+    /// `NotFound` without the bundle, `Unsupported` for another format version, `Corrupt` naming
+    /// the file, what was expected and what was found.
+    ///
+    /// # Cost
+    /// One pass over all files, on all threads of the current rayon pool.
+    pub fn open(root: &Path, id: &BundleId) -> Result<Self> {
+        let folder = root.join(id.as_str());
+        let missing = || Error::not_found(format!("bundle {id} in {}", root.display()));
+        let is_folder = fs_err::symlink_metadata(&folder).map_err(|_| missing())?.is_dir();
+        if !is_folder {
+            return Err(Error::corrupt(format!("{}: is no folder", folder.display())));
+        }
+        let manifest_file = MappedFile::open(&folder.join(MANIFEST))?;
+        let manifest = Manifest::parse(manifest_file.bytes(), id.as_str())?;
+        let files = manifest.files.par_iter().map(|f| open_file(&folder, f));
+        let files: Files = Files(files.collect::<Result<Vec<_>>>()?);
+        Self::assemble(id.clone(), manifest, &files)
+    }
+
+    fn assemble(id: BundleId, manifest: Manifest, files: &Files) -> Result<Self> {
+        let mut users_file = files.reader(USERS, FileKind::Users)?;
+        let users = IdIndex::read(&mut users_file)?;
+        users_file.finish()?;
+        let items = ItemTable::read(files.reader(ITEMS, FileKind::Items)?)?;
+        let n = items.len();
+        let counts = manifest.counts;
+        if (counts.items, counts.users) != (n as u64, users.len() as u64) {
+            return Err(Error::corrupt(format!("{id}/{MANIFEST}: counts do not match the files")));
+        }
+        let histories = files.reader(HISTORIES, FileKind::Histories)?;
+        let histories = Histories::read(histories, users.len(), n)?;
+        let channels = manifest.channels.par_iter().map(|entry| {
+            let input = files.reader(&entry.file, entry.file_kind()?)?;
+            LoadedChannel::read(entry, input, &histories)
+        });
+        let channels = channels.collect::<Result<Vec<_>>>()?;
+        let popularity =
+            LoadedPopularity::read(files.reader(POPULARITY, FileKind::Popularity)?, n)?;
+        let segments = Segments::read(files.reader(SEGMENTS, FileKind::Segments)?, n)?;
+        Ok(Self { id, manifest, items, users, histories, popularity, segments, channels })
+    }
+
+    /// The bundle's id.
+    pub fn id(&self) -> &BundleId {
+        &self.id
+    }
+
+    /// What the bundle is.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Number of items.
+    pub fn n_items(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Number of users.
+    pub fn n_users(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The catalogue.
+    pub fn items(&self) -> &ItemTable {
+        &self.items
+    }
+
+    /// The users' ids.
+    pub fn users(&self) -> &IdIndex {
+        &self.users
+    }
+
+    /// Items, weights and last times of a user, ascending by item.
+    pub fn history(&self, user: UserIdx) -> (&[ItemIdx], &[f32], &[TimeMs]) {
+        self.histories.of_user(user)
+    }
+
+    /// All histories and their transpose.
+    pub fn histories(&self) -> &Histories {
+        &self.histories
+    }
+
+    /// Activity per item at the bundle's as-of time.
+    pub fn popularity(&self) -> PopularityView<'_> {
+        self.popularity.view()
+    }
+
+    /// Popular items, with strengths, among users with the attribute `key` (`name=value`).
+    pub fn segment(&self, key: &str) -> Option<(&[ItemIdx], &[f32])> {
+        self.segments.get(key)
+    }
+
+    /// The recall channels.
+    pub fn channels(&self) -> &[LoadedChannel] {
+        &self.channels
+    }
+}
+
+struct Files(Vec<(String, Arc<MappedFile>)>);
+
+impl Files {
+    fn reader(&self, name: &str, kind: FileKind) -> Result<SectionReader> {
+        let found = self.0.iter().find(|(n, _)| n == name);
+        let (_, file) =
+            found.ok_or_else(|| Error::corrupt(format!("{MANIFEST}: does not list {name}")))?;
+        SectionReader::new(file.clone(), name, kind)
+    }
+}
+
+fn open_file(folder: &Path, entry: &FileEntry) -> Result<(String, Arc<MappedFile>)> {
+    let path = folder.join(&entry.name);
+    let file = MappedFile::open(&path)?;
+    let found = file.bytes().len() as u64;
+    if found != entry.bytes {
+        let text = format!("{}: {found} bytes, expected {}", path.display(), entry.bytes);
+        return Err(Error::corrupt(text));
+    }
+    let digest = blake3::hash(file.bytes()).to_hex();
+    if digest.as_str() != entry.blake3 {
+        let text = format!("{}: BLAKE3 is {digest}, expected {}", path.display(), entry.blake3);
+        return Err(Error::corrupt(text));
+    }
+    Ok((entry.name.clone(), Arc::new(file)))
+}

@@ -1,0 +1,172 @@
+//! Writing a bundle: files into a temporary folder, all synced, then one rename.
+//!
+//! The bytes follow from the contents alone (no time of day, no thread order), and so does the
+//! id, which ends in a digest of all files: writing the same contents twice is one bundle.
+
+use std::path::{Path, PathBuf};
+
+use foretaste_core::{Error, Result};
+
+use crate::channel::{LoadedIals, LoadedItemItem, LoadedLowRank, LoadedUserUser};
+use crate::contents::{BundleContents, Channel, ChannelModel};
+use crate::format::{FORMAT_VERSION, FileKind, SectionWriter};
+use crate::histories::Histories;
+use crate::items::ItemTable;
+use crate::manifest::{ChannelEntry, Counts, FileEntry, MANIFEST, Manifest};
+use crate::popularity::{LoadedPopularity, Segments};
+use crate::registry::{BundleId, sync_folder};
+use crate::text::IdIndex;
+
+pub(crate) const ITEMS: &str = "items.bin";
+pub(crate) const USERS: &str = "users.bin";
+pub(crate) const HISTORIES: &str = "histories.bin";
+pub(crate) const POPULARITY: &str = "popularity.bin";
+pub(crate) const SEGMENTS: &str = "segments.bin";
+
+/// Writes a bundle below `root` and returns its id; it is not made current.
+///
+/// # Errors
+/// `Invalid` when the contents contradict each other (lengths, double ids), `Io` as the system
+/// says. On any error nothing is left but a temporary folder, which the next write removes.
+pub fn write(root: &Path, contents: &BundleContents) -> Result<BundleId> {
+    contents.check()?;
+    fs_err::create_dir_all(root)?;
+    remove_leftovers(root)?;
+    let temporary = root.join(format!(".tmp-{}", std::process::id()));
+    fs_err::create_dir(&temporary)?;
+    let outcome = write_files(&temporary, contents).and_then(|id| publish(root, &temporary, id));
+    if outcome.is_err() {
+        // The first error is the one to report.
+        let _ = fs_err::remove_dir_all(&temporary);
+    }
+    outcome
+}
+
+/// Removes temporary folders of writers that no longer run.
+fn remove_leftovers(root: &Path) -> Result<()> {
+    for entry in fs_err::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|n| n.strip_prefix(".tmp-"));
+        let is_dead = |pid: &str| {
+            pid == std::process::id().to_string() || !Path::new("/proc").join(pid).exists()
+        };
+        if pid.is_some_and(is_dead) {
+            fs_err::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_files(folder: &Path, contents: &BundleContents) -> Result<BundleId> {
+    let put = |name: &str, kind, body: &dyn Fn(&mut SectionWriter) -> Result<()>| {
+        let mut out = SectionWriter::create(&folder.join(name), kind)?;
+        body(&mut out)?;
+        out.finish()
+    };
+    put(ITEMS, FileKind::Items, &|out| ItemTable::write(out, &contents.items))?;
+    put(USERS, FileKind::Users, &|out| IdIndex::write(out, &contents.users))?;
+    put(HISTORIES, FileKind::Histories, &|out| Histories::write(out, &contents.histories))?;
+    put(POPULARITY, FileKind::Popularity, &|out| {
+        LoadedPopularity::write(out, &contents.popularity)
+    })?;
+    put(SEGMENTS, FileKind::Segments, &|out| Segments::write(out, &contents.segments))?;
+    let mut names: Vec<String> =
+        [ITEMS, USERS, HISTORIES, POPULARITY, SEGMENTS].map(str::to_owned).into();
+    let mut channels = Vec::new();
+    for (at, channel) in contents.channels.iter().enumerate() {
+        let entry = channel_entry(at, channel);
+        let kind = entry.file_kind()?;
+        put(&entry.file, kind, &|out| write_channel(out, &channel.model))?;
+        names.push(entry.file.clone());
+        channels.push(entry);
+    }
+    let files = names.iter().map(|n| file_entry(folder, n)).collect::<Result<Vec<_>>>()?;
+    write_manifest(folder, contents, (channels, files))
+}
+
+fn channel_entry(at: usize, channel: &Channel) -> ChannelEntry {
+    let kind = match channel.model {
+        ChannelModel::ItemItem(_) => "item_item",
+        ChannelModel::Content(_) => "content",
+        ChannelModel::LowRank(_) => "low_rank",
+        ChannelModel::Ials(_) => "ials",
+        ChannelModel::UserUser(_) => "user_user",
+    };
+    ChannelEntry {
+        name: channel.name.clone(),
+        kind: kind.to_owned(),
+        scale: channel.scale,
+        weight: channel.weight,
+        file: format!("channel-{at:02}.bin"),
+    }
+}
+
+fn write_channel(out: &mut SectionWriter, model: &ChannelModel) -> Result<()> {
+    match model {
+        ChannelModel::ItemItem(m) | ChannelModel::Content(m) => LoadedItemItem::write(out, m),
+        ChannelModel::LowRank(m) => LoadedLowRank::write(out, m),
+        ChannelModel::Ials(m) => LoadedIals::write(out, m),
+        ChannelModel::UserUser(m) => LoadedUserUser::write(out, m),
+    }
+}
+
+fn file_entry(folder: &Path, name: &str) -> Result<FileEntry> {
+    let mut file = fs_err::File::open(folder.join(name))?;
+    let mut hasher = blake3::Hasher::new();
+    let bytes = std::io::copy(&mut file, &mut hasher)?;
+    Ok(FileEntry { name: name.to_owned(), bytes, blake3: hasher.finalize().to_hex().to_string() })
+}
+
+fn write_manifest(
+    folder: &Path,
+    contents: &BundleContents,
+    (channels, files): (Vec<ChannelEntry>, Vec<FileEntry>),
+) -> Result<BundleId> {
+    let head = &contents.manifest;
+    let mut manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        id: String::new(),
+        profile: head.profile.clone(),
+        seed: head.seed,
+        as_of_ms: head.as_of_ms,
+        window_ms: head.window,
+        counts: Counts {
+            items: contents.items.len() as u64,
+            users: contents.users.len() as u64,
+            events: head.n_events,
+            interactions: contents.histories.matrix.nnz() as u64,
+        },
+        config_hash: head.config_hash.clone(),
+        config: head.config.clone(),
+        quality: head.quality.clone(),
+        channels,
+        files,
+    };
+    let text = |m: &Manifest| {
+        serde_json::to_vec_pretty(m)
+            .map_err(|e| Error::internal("a manifest could not be written as JSON").with_source(e))
+    };
+    // The digest of the manifest without its id covers all files through their digests.
+    let digest = blake3::hash(&text(&manifest)?).to_hex();
+    let seconds = head.as_of_ms.max(0) / 1000;
+    let id = BundleId::new(&format!("{seconds:011}-{}", &digest[..12]))?;
+    manifest.id = id.to_string();
+    let path = folder.join(MANIFEST);
+    fs_err::write(&path, text(&manifest)?)?;
+    fs_err::File::open(&path)?.sync_all()?;
+    sync_folder(folder)?;
+    Ok(id)
+}
+
+fn publish(root: &Path, temporary: &Path, id: BundleId) -> Result<BundleId> {
+    let target: PathBuf = root.join(id.as_str());
+    if target.exists() {
+        // The same contents were written before.
+        fs_err::remove_dir_all(temporary)?;
+        return Ok(id);
+    }
+    fs_err::rename(temporary, &target)?;
+    sync_folder(root)?;
+    Ok(id)
+}
