@@ -172,7 +172,8 @@ impl LoadedChannel {
     pub fn similar(
         &self,
         item: ItemIdx,
-        (allowed, n): (&BitSet, usize),
+        allowed: &BitSet,
+        n: usize,
         scratch: &mut ChannelScratch,
         out: &mut Vec<(ItemIdx, f32)>,
     ) {

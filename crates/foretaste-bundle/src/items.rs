@@ -151,4 +151,33 @@ impl ItemTable {
     pub fn attribute_vocabulary(&self) -> &Vocabulary {
         &self.attributes
     }
+
+    /// Name (`key=value`) of an attribute code.
+    pub fn attribute_name(&self, code: u32) -> &str {
+        self.attributes.name(code)
+    }
+
+    /// Name of a tag code.
+    pub fn tag_name(&self, code: u32) -> &str {
+        self.tags.name(code)
+    }
+
+    /// Items of a category, ascending; none for a name that no item has.
+    pub fn items_in_category(&self, name: &str) -> &[ItemIdx] {
+        items_named(&self.categories, name)
+    }
+
+    /// Items with a tag, ascending.
+    pub fn items_with_tag(&self, name: &str) -> &[ItemIdx] {
+        items_named(&self.tags, name)
+    }
+
+    /// Items whose attribute `key` is `value`, ascending.
+    pub fn items_with_attribute(&self, key: &str, value: &str) -> &[ItemIdx] {
+        items_named(&self.attributes, &format!("{key}={value}"))
+    }
+}
+
+fn items_named<'a>(vocabulary: &'a Vocabulary, name: &str) -> &'a [ItemIdx] {
+    vocabulary.code(name).map_or(&[], |code| vocabulary.items(code))
 }
