@@ -5,13 +5,14 @@
 
 use std::time::Instant;
 
-use foretaste_core::Csr;
+use foretaste_core::{Csr, NoProgress};
+use foretaste_train::ials::{self, IalsConfig, Solver};
 use foretaste_train::item_item::{self, ItemItemConfig, Weighting};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use support::{Split, add_similar, quality};
+use support::{Split, add_products, add_similar, quality};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -28,21 +29,44 @@ fn main() {
     let at = |i: usize, default: f32| numbers.get(i).copied().unwrap_or(default);
     pool.install(|| match model.as_str() {
         "item-item" => item_item(&split, words.first().copied(), &at),
+        "ials" => factors(&split, words.first().copied(), &at),
         other => println!("no model {other}"),
     });
 }
 
+/// Runs `f` as often as `REPEAT` says (once if it does not) and prints the best wall time with the
+/// processor time of that run.
 fn timed<T>(what: &str, mut f: impl FnMut() -> T) -> T {
-    let mut best = f64::INFINITY;
-    for _ in 0..2 {
-        let start = Instant::now();
-        f();
-        best = best.min(start.elapsed().as_secs_f64());
+    let repeat = std::env::var_os("REPEAT").and_then(|t| t.to_str()?.parse().ok()).unwrap_or(1);
+    let mut best = (f64::INFINITY, 0.0);
+    for _ in 1..repeat {
+        best = once(&mut f).0.min_wall(best);
     }
-    let start = Instant::now();
-    let result = f();
-    println!("{what}: {:.3} s", best.min(start.elapsed().as_secs_f64()));
+    let (time, result) = once(&mut f);
+    let (wall, cpu) = time.min_wall(best);
+    println!("{what}: {wall:.3} s ({cpu:.2} s of processor time)");
     result
+}
+
+struct Time(f64, f64);
+
+impl Time {
+    fn min_wall(self, other: (f64, f64)) -> (f64, f64) {
+        if self.0 < other.0 { (self.0, self.1) } else { other }
+    }
+}
+
+fn once<T>(f: &mut impl FnMut() -> T) -> (Time, T) {
+    let (start, cpu) = (Instant::now(), processor_seconds());
+    let result = f();
+    (Time(start.elapsed().as_secs_f64(), processor_seconds() - cpu), result)
+}
+
+/// User and system time of this process so far, where Linux tells it; 0 elsewhere.
+fn processor_seconds() -> f64 {
+    let stat = fs_err::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 fn show(name: &str, (recall, ndcg): (f64, f64)) {
@@ -50,7 +74,7 @@ fn show(name: &str, (recall, ndcg): (f64, f64)) {
 }
 
 fn similar_quality(name: &str, split: &Split, similar: &Csr) {
-    show(name, quality(split, 1, |u, scores| add_similar(&split.train, similar, u, scores)));
+    show(name, quality(split, 1, |us, scores| add_similar(&split.train, similar, us, scores)));
 }
 
 fn item_item(split: &Split, weighting: Option<&str>, at: &dyn Fn(usize, f32) -> f32) {
@@ -67,4 +91,29 @@ fn item_item(split: &Split, weighting: Option<&str>, at: &dyn Fn(usize, f32) -> 
     let config = ItemItemConfig { weighting, k: at(0, 100.0) as usize, ..Default::default() };
     let similar = timed("item-item", || item_item::fit(&split.train, &config));
     similar_quality(&format!("{config:?}"), split, &similar);
+}
+
+fn factors(split: &Split, solver: Option<&str>, at: &dyn Fn(usize, f32) -> f32) {
+    let solver = match solver {
+        Some("cholesky") => Solver::Cholesky,
+        Some("block") => Solver::Block { size: 32 },
+        _ => Solver::Cg { steps: 3 },
+    };
+    let config = IalsConfig {
+        factors: at(0, 64.0) as usize,
+        iterations: at(1, 10.0) as usize,
+        alpha: at(2, 30.0),
+        reg: at(3, 50.0),
+        reg_exponent: at(4, 0.5),
+        user_exponent: at(5, 0.5),
+        item_exponent: at(6, 0.3),
+        solver,
+        seed: 0,
+    };
+    let model = timed("ials", || ials::fit(&split.train, &config, &NoProgress));
+    let trained = |us: &[usize], s: &mut [f32]| add_products(&model.items, &model.users, us, s);
+    show(&format!("{config:?} trained users"), quality(split, 1, trained));
+    let users = model.fold_in(&split.train, 8);
+    let folded = |us: &[usize], s: &mut [f32]| add_products(&model.items, &users, us, s);
+    show("folded-in users", quality(split, 1, folded));
 }

@@ -116,7 +116,6 @@ impl Prepared {
             col_scale: &self.col_scale,
             k,
             skip_diagonal: true,
-            symmetric: true,
         }
     }
 }

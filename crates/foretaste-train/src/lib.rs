@@ -4,7 +4,8 @@
 //! has installed and give the same bits on any number of threads: work is cut into chunks that do
 //! not depend on the pool, and sums over chunks are taken in order. No file, clock or network.
 
-mod gram;
+mod dense;
+pub mod ials;
 pub mod item_item;
 mod kernels;
 mod product;

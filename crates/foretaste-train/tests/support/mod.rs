@@ -3,9 +3,11 @@
 
 use std::path::PathBuf;
 
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
 use foretaste_core::topk::TopK;
 use foretaste_core::{Csr, Matrix, metrics};
-use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+use rayon::prelude::{ParallelIterator, ParallelSlice};
 
 /// A train matrix and the test items of each user, ascending.
 pub struct Split {
@@ -46,52 +48,63 @@ fn lists(text: &str) -> Vec<(usize, Vec<u32>)> {
     text.lines().filter_map(line).collect()
 }
 
-/// Mean Recall@20 and NDCG@20 over every `step`-th user with test items; `score` fills the scores
-/// of all items for a user.
+/// Mean Recall@20 and NDCG@20 over every `step`-th user with test items; `score` adds the scores of
+/// all items for each of some users, row by row.
 pub fn quality(
     split: &Split,
     step: usize,
-    score: impl Fn(usize, &mut [f32]) + Sync,
+    score: impl Fn(&[usize], &mut [f32]) + Sync,
 ) -> (f64, f64) {
+    let n_items = split.train.n_cols;
     let users: Vec<usize> =
         (0..split.test.len()).step_by(step).filter(|&u| !split.test[u].is_empty()).collect();
-    let n_users = users.len() as f64;
     let each: Vec<(f64, f64)> = users
-        .into_par_iter()
-        .map_init(
-            || (vec![0f32; split.train.n_cols], TopK::new(20)),
-            |(scores, top), u| {
-                scores.fill(0.0);
-                score(u, scores);
-                split.train.row(u).0.iter().for_each(|&i| scores[i as usize] = f32::NAN);
-                top.reset(20);
-                scores.iter().enumerate().for_each(|(i, &s)| top.push(i as u32, s));
-                let ranked: Vec<u32> = top.drain_sorted().map(|(i, _)| i).collect();
-                let relevant = &split.test[u];
-                (metrics::recall(&ranked, relevant, 20), metrics::ndcg(&ranked, relevant, 20))
-            },
-        )
+        .par_chunks(64)
+        .flat_map_iter(|users| {
+            let mut scores = vec![0f32; users.len() * n_items];
+            score(users, &mut scores);
+            let rows = users.iter().zip(scores.chunks_mut(n_items));
+            rows.map(|(&u, row)| of_user(split, u, row)).collect::<Vec<_>>()
+        })
         .collect();
     let sum = each.iter().fold((0.0, 0.0), |s, e| (s.0 + e.0, s.1 + e.1));
-    (sum.0 / n_users, sum.1 / n_users)
+    (sum.0 / users.len() as f64, sum.1 / users.len() as f64)
+}
+
+fn of_user(split: &Split, u: usize, scores: &mut [f32]) -> (f64, f64) {
+    let mut top = TopK::new(20);
+    split.train.row(u).0.iter().for_each(|&i| scores[i as usize] = f32::NAN);
+    for (i, &s) in scores.iter().enumerate() {
+        if s >= top.threshold() {
+            top.push(i as u32, s);
+        }
+    }
+    let ranked: Vec<u32> = top.drain_sorted().map(|(i, _)| i).collect();
+    let relevant = &split.test[u];
+    (metrics::recall(&ranked, relevant, 20), metrics::ndcg(&ranked, relevant, 20))
 }
 
 /// Adds the scores of an item-item model.
-pub fn add_similar(train: &Csr, similar: &Csr, user: usize, scores: &mut [f32]) {
-    let (items, weights) = train.row(user);
-    for (&i, &w) in items.iter().zip(weights) {
-        let (js, vs) = similar.row(i as usize);
-        js.iter().zip(vs).for_each(|(&j, &v)| scores[j as usize] += w * v);
+pub fn add_similar(train: &Csr, similar: &Csr, users: &[usize], scores: &mut [f32]) {
+    for (&u, scores) in users.iter().zip(scores.chunks_mut(similar.n_cols)) {
+        let (items, weights) = train.row(u);
+        for (&i, &w) in items.iter().zip(weights) {
+            let (js, vs) = similar.row(i as usize);
+            js.iter().zip(vs).for_each(|(&j, &v)| scores[j as usize] += w * v);
+        }
     }
 }
 
-/// Adds inner products of `query` with all rows of `items`.
-pub fn add_products(items: &Matrix, query: &[f32], scores: &mut [f32]) {
-    for (j, s) in scores.iter_mut().enumerate() {
-        let mut acc = [0f32; 16];
-        for (y, q) in items.row(j).chunks(16).zip(query.chunks(16)) {
-            y.iter().zip(q).zip(&mut acc).for_each(|((y, q), a)| *a += y * q);
-        }
-        *s += acc.iter().sum::<f32>();
-    }
+/// Adds inner products of the users' vectors with all items.
+pub fn add_products(items: &Matrix, vectors: &Matrix, users: &[usize], scores: &mut [f32]) {
+    let k = items.n_cols;
+    let queries: Vec<f32> = users.iter().flat_map(|&u| vectors.row(u).iter().copied()).collect();
+    matmul(
+        MatMut::from_row_major_slice_mut(scores, users.len(), items.n_rows),
+        Accum::Add,
+        MatRef::from_row_major_slice(&queries, users.len(), k),
+        MatRef::from_row_major_slice(&items.data, items.n_rows, k).transpose(),
+        1.0,
+        Par::Seq,
+    );
 }
