@@ -1,8 +1,8 @@
 //! What a caller or a scene wants items to be like, as an expression over the catalogue that is
 //! evaluated to a set of items before any channel searches.
 
-use foretaste_bundle::ItemTable;
-use foretaste_core::{BitSet, Error, Limits, Result, TimeMs};
+use foretaste_bundle::{ItemTable, Vocabulary};
+use foretaste_core::{BitSet, Error, ItemIdx, Limits, Result, TimeMs};
 use serde::{Deserialize, Serialize};
 
 /// A condition on items, in JSON or TOML: `{"and": [{"category": "books"}, {"not": {"tag":
@@ -73,6 +73,56 @@ impl FilterExpr {
             _ => Ok(()),
         }
     }
+}
+
+impl FilterExpr {
+    /// The items of a catalogue of `n_items` that match.
+    ///
+    /// # Cost
+    /// O(n / 64) per node and O(members) per category, tag or attribute; O(n) for a price or time.
+    pub(crate) fn matching(&self, items: &ItemTable, n_items: usize) -> BitSet {
+        match self {
+            Self::And(parts) => {
+                let mut all = BitSet::full(n_items);
+                parts.iter().for_each(|p| all.intersect(&p.matching(items, n_items)));
+                all
+            }
+            Self::Or(parts) => {
+                let mut any = BitSet::empty(n_items);
+                parts.iter().for_each(|p| any.union(&p.matching(items, n_items)));
+                any
+            }
+            Self::Not(part) => {
+                let mut rest = BitSet::full(n_items);
+                rest.subtract(&part.matching(items, n_items));
+                rest
+            }
+            Self::Category(name) => labelled(items.category_vocabulary(), name, n_items),
+            Self::Tag(name) => labelled(items.tag_vocabulary(), name, n_items),
+            Self::Attribute(AttributeIs { key, value }) => {
+                labelled(items.attribute_vocabulary(), &format!("{key}={value}"), n_items)
+            }
+            Self::Price(range) => matching_items(n_items, |i| range.contains(items.price(i))),
+            Self::CreatedAfterMs(time) => matching_items(n_items, |i| {
+                let created = items.created_ms(i);
+                created > 0 && created > *time
+            }),
+        }
+    }
+}
+
+fn labelled(vocabulary: &Vocabulary, name: &str, n_items: usize) -> BitSet {
+    let mut set = BitSet::empty(n_items);
+    if let Some(code) = vocabulary.code(name) {
+        vocabulary.add_items(code, &mut set);
+    }
+    set
+}
+
+fn matching_items(n_items: usize, holds: impl Fn(ItemIdx) -> bool) -> BitSet {
+    let mut set = BitSet::empty(n_items);
+    (0..n_items as ItemIdx).filter(|&i| holds(i)).for_each(|i| set.insert(i));
+    set
 }
 
 impl PriceRange {

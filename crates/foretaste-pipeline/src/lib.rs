@@ -2,16 +2,41 @@
 //!
 //! A request is a pure function of a [`Snapshot`], a [`Scene`] and a [`Query`]; the scratch only
 //! saves allocations. No clock, no lock, no file, no global: the caller brings all of it in the
-//! query and takes the [`Outcome`] away.
-//!
-//! ```text
-//! Scratch::default()
-//! run(&Snapshot, &Scene, &Query, &mut Scratch) -> Outcome
-//! similar(&Snapshot, &Scene, ItemIdx, &Query, &mut Scratch) -> Outcome
-//! listing(&Snapshot, Listing, &Query, &mut Scratch) -> Outcome
-//! explain(&Snapshot, &Scene, &Query, ItemIdx, &mut Scratch) -> Explanation
-//! channel_scores(&Snapshot, &Scene, &Query, &mut Scratch) -> ChannelScores
-//! Snapshot::new(Arc<Bundle>), .with_hidden(Arc<BitSet>), .with_trends(Arc<Trends>)
-//! Scenes::built_in(), Scenes::new(BTreeMap<String, SceneConfig>)?, .get("evaluation")
-//! Query::for_user(&Bundle, UserIdx, k)
-//! ```
+//! query and takes the [`Outcome`] away. [`run`] reads top-down; every stage is one module.
+
+pub mod channel_scores;
+pub mod diversify;
+pub mod explain;
+pub mod filter;
+pub mod listing;
+pub mod outcome;
+pub mod query;
+pub mod reasons;
+pub mod recall;
+pub mod scene;
+pub mod snapshot;
+
+mod candidates;
+mod fallback;
+mod fill;
+mod mask;
+mod merge;
+mod plan;
+mod respond;
+mod run;
+mod shape;
+mod similar;
+mod tables;
+
+pub use channel_scores::{ChannelColumn, ChannelScores, channel_scores};
+pub use explain::{ChannelExplanation, Explanation, explain};
+pub use filter::{AttributeIs, FilterExpr, PriceRange};
+pub use listing::{Listing, listing};
+pub use outcome::{
+    BuiltIn, ChannelId, Degraded, Fallback, FilterKind, Outcome, ReasonNote, SlateItem, StageWork,
+};
+pub use query::{HistoryEntry, Query};
+pub use run::{Scratch, run};
+pub use scene::{ChannelConfig, FilterConfig, Merge, Scene, SceneConfig, Scenes};
+pub use similar::similar;
+pub use snapshot::{Snapshot, TrendWindow, Trends};

@@ -30,11 +30,13 @@ pub enum BuiltIn {
     Segment,
     /// What goes with the items of the running session.
     Session,
+    /// The scene's fixed list.
+    Static,
 }
 
 impl BuiltIn {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Popular,
         Self::Trending(TrendWindow::Hour),
         Self::Trending(TrendWindow::Day),
@@ -42,6 +44,7 @@ impl BuiltIn {
         Self::Latest,
         Self::Segment,
         Self::Session,
+        Self::Static,
     ];
 
     /// The name in scenes and answers.
@@ -54,6 +57,7 @@ impl BuiltIn {
             Self::Latest => "latest",
             Self::Segment => "segment",
             Self::Session => "session",
+            Self::Static => "static",
         }
     }
 

@@ -80,7 +80,7 @@ impl Query {
 }
 
 /// Sorted by item, weights of one item summed.
-fn merged(mut pairs: Vec<(ItemIdx, f32)>) -> Vec<(ItemIdx, f32)> {
+pub(crate) fn merged(mut pairs: Vec<(ItemIdx, f32)>) -> Vec<(ItemIdx, f32)> {
     pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
     pairs.dedup_by(|next, kept| {
         let same = next.0 == kept.0;

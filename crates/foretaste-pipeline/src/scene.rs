@@ -29,7 +29,7 @@ pub struct SceneConfig {
     /// Items that each channel proposes.
     pub candidates: usize,
     /// Settings by channel name: the bundle's channels, and `popular`, `trending_hour`,
-    /// `trending_day`, `trending_week`, `latest`, `segment`, `session`.
+    /// `trending_day`, `trending_week`, `latest`, `segment`, `session`, `static`.
     pub channels: BTreeMap<String, ChannelConfig>,
     /// True: the bundle's channels take part with their learned weights unless `channels` says
     /// otherwise. False: only what `channels` names takes part.
@@ -40,7 +40,7 @@ pub struct SceneConfig {
     pub diversity: DiversityConfig,
     /// Who serves users without a usable past, in this order.
     pub fallback: Vec<Fallback>,
-    /// External ids of the fixed list behind the fallback `static`.
+    /// External ids of the fixed list: the channel and the fallback `static`.
     pub static_items: Vec<String>,
 }
 
@@ -51,7 +51,8 @@ pub struct ChannelConfig {
     /// Weight in the merged score; without it the bundle's learned weight, and 0 for built-in
     /// channels. A channel with weight 0 and no quota is off.
     pub weight: Option<f32>,
-    /// At least this many items of the answer are the channel's, when it proposes as many.
+    /// At least this many items of an answer of `k` are among the channel's best `4 k` proposals,
+    /// when it proposes as many; smaller answers get their share of it.
     pub quota: usize,
 }
 
@@ -134,7 +135,8 @@ impl SceneConfig {
     /// # Errors
     /// `Config`, naming the scene's field, its bound and its value.
     pub fn resolve(self, name: &str) -> Result<Scene> {
-        let bad = |text: String| Err(Error::new(ErrorKind::Config, format!("scene {name}: {text}")));
+        let bad =
+            |text: String| Err(Error::new(ErrorKind::Config, format!("scene {name}: {text}")));
         let most_k = Limits::DEFAULT.k;
         if self.k == 0 || self.k > most_k {
             return bad(format!("k = {} is not within 1..={most_k}", self.k));
@@ -147,7 +149,8 @@ impl SceneConfig {
             return bad(format!("more than {MOST_CHANNELS} channels"));
         }
         let wrong = |w: f32| !w.is_finite() || w < 0.0;
-        if let Some((channel, _)) = self.channels.iter().find(|(_, c)| c.weight.is_some_and(wrong)) {
+        if let Some((channel, _)) = self.channels.iter().find(|(_, c)| c.weight.is_some_and(wrong))
+        {
             return bad(format!("channel {channel}: the weight must be finite and not negative"));
         }
         if self.channels.values().map(|c| c.quota).sum::<usize>() > self.k {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use foretaste_bundle::Bundle;
+use foretaste_bundle::{Bundle, LoadedChannel};
 use foretaste_core::{BitSet, ItemIdx};
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +84,9 @@ impl Snapshot {
     pub fn new(bundle: Arc<Bundle>) -> Self {
         let items = bundle.items();
         let mut hidden = BitSet::empty(bundle.n_items());
-        (0..bundle.n_items() as ItemIdx).filter(|&i| items.hidden(i)).for_each(|i| hidden.insert(i));
+        (0..bundle.n_items() as ItemIdx)
+            .filter(|&i| items.hidden(i))
+            .for_each(|i| hidden.insert(i));
         let trends = Arc::new(Trends::of_bundle(&bundle));
         let tables = Arc::new(Tables::build(&bundle));
         Self { bundle, hidden: Arc::new(hidden), trends, generation: 0, tables }
@@ -105,7 +107,11 @@ impl Snapshot {
     /// When a window does not have one value per item.
     pub fn with_trends(&self, trends: Arc<Trends>) -> Self {
         for window in TrendWindow::ALL {
-            assert_eq!(trends.window(window).len(), self.bundle.n_items(), "trends of another bundle");
+            assert_eq!(
+                trends.window(window).len(),
+                self.bundle.n_items(),
+                "trends of another bundle"
+            );
         }
         Self { trends, generation: self.generation + 1, ..self.clone() }
     }
@@ -123,5 +129,11 @@ impl Snapshot {
         let at = self.bundle.channels().iter().position(|c| c.name() == name);
         at.map(|i| ChannelId::Bundle(i as u16))
             .or_else(|| BuiltIn::from_name(name).map(ChannelId::BuiltIn))
+    }
+
+    /// The bundle's channel with the largest learned weight; the first of equals.
+    pub(crate) fn strongest_model(&self) -> Option<&LoadedChannel> {
+        let stronger = |a: &LoadedChannel, b: &LoadedChannel| a.weight().total_cmp(&b.weight());
+        self.bundle.channels().iter().rev().max_by(|a, b| stronger(a, b))
     }
 }

@@ -1,0 +1,166 @@
+//! Which channels take part in one request, with which weights: the scene's settings bound to the
+//! channels that the bundle really has.
+
+use std::rc::Rc;
+
+use foretaste_bundle::LoadedChannel;
+use foretaste_core::ItemIdx;
+
+use crate::outcome::{BuiltIn, ChannelId, Degraded, Fallback};
+use crate::recall::{LatestRecall, ListRecall, ModelRecall, Recall, TableRecall};
+use crate::run::Request;
+use crate::scene::ChannelConfig;
+
+/// A channel that takes part.
+pub(crate) struct Planned<'a> {
+    pub id: ChannelId,
+    pub weight: f32,
+    /// Items that the answer owes to it.
+    pub quota: usize,
+    pub recall: Box<dyn Recall + 'a>,
+}
+
+/// Items with weights, shared by the channels that are asked with them.
+pub(crate) type Asked = Rc<[(ItemIdx, f32)]>;
+
+/// The scene's channels, asked with the user's past, in order of their names. `None` names a
+/// request that the past serves; a fallback adds its own channel at full weight, and all but
+/// `session` drop the channels that need a past.
+pub(crate) fn channels<'a>(
+    request: &Request<'a>,
+    asked: &Asked,
+    fallback: Option<Fallback>,
+) -> Vec<Planned<'a>> {
+    let personal = matches!(fallback, None | Some(Fallback::Session));
+    let mut planned: Vec<(&str, Planned<'a>)> = Vec::new();
+    for (name, id, mut setting) in settings(request) {
+        let is_stand_in = fallback.and_then(stand_in) == Some(id);
+        if is_stand_in {
+            setting.weight = Some(setting.weight.unwrap_or(0.0).max(1.0));
+        }
+        let weight = setting.weight.unwrap_or(0.0);
+        if (weight == 0.0 && setting.quota == 0) || (is_asked(id) && !personal) {
+            continue;
+        }
+        if let Some(recall) = recall(request, id, asked) {
+            let quota = setting.quota * request.k / request.scene.config().k;
+            planned.push((name, Planned { id, weight, quota: quota.min(setting.quota), recall }));
+        }
+    }
+    planned.sort_by_key(|&(name, _)| name);
+    planned.into_iter().map(|(_, channel)| channel).collect()
+}
+
+/// The names in the scene that mean nothing to this bundle.
+pub(crate) fn missing(request: &Request<'_>) -> Vec<Degraded> {
+    let names = request.scene.config().channels.keys();
+    let unknown = names.filter(|name| request.snapshot.channel_named(name).is_none());
+    unknown.map(|name| Degraded::ChannelMissing(name.clone())).collect()
+}
+
+/// The bundle's channels that have a weight in the scene, in order of their names.
+pub(crate) fn models<'a>(request: &Request<'a>) -> Vec<(ChannelId, f32, &'a LoadedChannel)> {
+    let channels = request.snapshot.bundle.channels();
+    let model = |(_, id, setting): (&str, ChannelId, ChannelConfig)| match id {
+        ChannelId::Bundle(i) => Some((id, setting.weight?, &channels[usize::from(i)])),
+        ChannelId::BuiltIn(_) => None,
+    };
+    let mut models: Vec<_> = settings(request).filter_map(model).collect();
+    models.retain(|&(_, weight, _)| weight > 0.0);
+    models.sort_by_key(|(_, _, channel)| channel.name());
+    models
+}
+
+/// The channel that a fallback puts in the place of the user's past.
+pub(crate) fn stand_in(fallback: Fallback) -> Option<ChannelId> {
+    match fallback {
+        Fallback::Session => None,
+        Fallback::Segment => Some(ChannelId::BuiltIn(BuiltIn::Segment)),
+        Fallback::Popular => Some(ChannelId::BuiltIn(BuiltIn::Popular)),
+        Fallback::Static => Some(ChannelId::BuiltIn(BuiltIn::Static)),
+    }
+}
+
+fn is_asked(id: ChannelId) -> bool {
+    matches!(id, ChannelId::Bundle(_) | ChannelId::BuiltIn(BuiltIn::Session))
+}
+
+/// Every channel that exists, with the scene's setting for it.
+fn settings<'a>(
+    request: &Request<'a>,
+) -> impl Iterator<Item = (&'a str, ChannelId, ChannelConfig)> {
+    let (snapshot, scene) = (request.snapshot, request.scene.config());
+    let models = snapshot.bundle.channels().iter().enumerate().map(move |(i, channel)| {
+        let default = if scene.bundle_channels { channel.weight() } else { 0.0 };
+        let named = scene.channels.get(channel.name());
+        let learned = ChannelConfig { weight: Some(default), quota: 0 };
+        let setting = named.map_or(learned, |c| ChannelConfig {
+            weight: Some(c.weight.unwrap_or(channel.weight())),
+            ..*c
+        });
+        (channel.name(), ChannelId::Bundle(i as u16), setting)
+    });
+    let real = |c: &BuiltIn| snapshot.channel_named(c.name()) == Some(ChannelId::BuiltIn(*c));
+    let built_in = BuiltIn::ALL.into_iter().filter(real).map(|channel| {
+        let setting = scene.channels.get(channel.name()).copied().unwrap_or_default();
+        (channel.name(), ChannelId::BuiltIn(channel), setting)
+    });
+    models.chain(built_in)
+}
+
+/// The channel bound to this request; `None` when it has nothing to ask with.
+fn recall<'a>(request: &Request<'a>, id: ChannelId, asked: &Asked) -> Option<Box<dyn Recall + 'a>> {
+    let snapshot = request.snapshot;
+    let channel = match id {
+        ChannelId::Bundle(i) => {
+            let model = &snapshot.bundle.channels()[usize::from(i)];
+            return Some(Box::new(ModelRecall::new(model, asked.clone())));
+        }
+        ChannelId::BuiltIn(channel) => channel,
+    };
+    Some(match channel {
+        BuiltIn::Popular => Box::new(TableRecall::new(
+            &snapshot.tables.popular.scores,
+            Some(&snapshot.tables.by_popularity),
+        )),
+        BuiltIn::Trending(window) => {
+            Box::new(TableRecall::new(&snapshot.trends.table(window).scores, None))
+        }
+        BuiltIn::Latest => Box::new(LatestRecall::new(
+            snapshot.bundle.items(),
+            &snapshot.tables.by_age,
+            request.query.now_ms,
+        )),
+        BuiltIn::Segment => Box::new(segment(request)),
+        BuiltIn::Session => {
+            let model = snapshot.strongest_model()?;
+            let session = request.query.usable_session(snapshot.bundle.n_items());
+            Box::new(ModelRecall::new(model, session.into()))
+        }
+        BuiltIn::Static => Box::new(fixed_list(request)),
+    })
+}
+
+/// What is popular among users who share an attribute with this one: the sum over attributes.
+fn segment(request: &Request<'_>) -> ListRecall {
+    let bundle = &request.snapshot.bundle;
+    let known = request.query.attributes.iter().filter_map(|key| bundle.segment(key));
+    let pairs =
+        known.flat_map(|(items, weights)| items.iter().copied().zip(weights.iter().copied()));
+    ListRecall::new(pairs.collect())
+}
+
+/// The scene's list in its order, first 1, last 1 / length.
+fn fixed_list(request: &Request<'_>) -> ListRecall {
+    let ids = &request.scene.config().static_items;
+    let known = ids.iter().filter_map(|id| request.snapshot.bundle.items().index_of(id));
+    let mut items: Vec<ItemIdx> = Vec::with_capacity(ids.len());
+    known.for_each(|item| {
+        if !items.contains(&item) {
+            items.push(item);
+        }
+    });
+    let n = items.len() as f32;
+    let place = |(at, item)| (item, (n - at as f32) / n);
+    ListRecall::new(items.into_iter().enumerate().map(place).collect())
+}

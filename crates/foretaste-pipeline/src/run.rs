@@ -1,0 +1,95 @@
+//! One request from recall to slate.
+
+use foretaste_bundle::ChannelScratch;
+use foretaste_core::{BitSet, ItemIdx, Limits};
+
+use crate::candidates::Candidates;
+use crate::merge::Merged;
+use crate::outcome::{Fallback, Outcome, StageWork};
+use crate::plan::{self, Planned};
+use crate::{Query, Scene, Snapshot, fallback, fill, mask, merge, respond, shape};
+
+/// Memory that requests reuse, one per worker thread. It carries nothing from one request to the
+/// next: the same request with a fresh scratch gives the same answer.
+#[derive(Default)]
+pub struct Scratch {
+    pub(crate) allowed: BitSet,
+    pub(crate) candidates: Candidates,
+    pub(crate) similar: ChannelScratch,
+}
+
+/// The three inputs of a request, and the number of items that it wants.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub snapshot: &'a Snapshot,
+    pub scene: &'a Scene,
+    pub query: &'a Query,
+    pub k: usize,
+}
+
+impl<'a> Request<'a> {
+    pub fn new(snapshot: &'a Snapshot, scene: &'a Scene, query: &'a Query) -> Self {
+        let wanted = if query.k == 0 { scene.config().k } else { query.k };
+        Self { snapshot, scene, query, k: wanted.min(Limits::DEFAULT.k) }
+    }
+
+    /// All that counts as seen; items may repeat.
+    pub fn seen(&self) -> impl Iterator<Item = ItemIdx> {
+        let past = self.query.history.iter().map(|entry| entry.item);
+        past.chain(self.query.session.iter().copied()).chain(self.query.seen.iter().copied())
+    }
+}
+
+/// What recall and merge made of a request.
+pub(crate) struct Ranking<'a> {
+    pub work: StageWork,
+    /// The channels that took part.
+    pub plan: Vec<Planned<'a>>,
+    pub fallback: Option<Fallback>,
+    pub merged: Merged,
+}
+
+/// Answers one request: at most k distinct allowed items, best first, and exactly
+/// min(k, allowed) of them.
+///
+/// # Cost
+/// Per channel its search and its scores of all candidates; then O(candidates). Allocates only
+/// the outcome and a few small vectors once the scratch has grown.
+pub fn run(snapshot: &Snapshot, scene: &Scene, query: &Query, scratch: &mut Scratch) -> Outcome {
+    let request = Request::new(snapshot, scene, query);
+    let work = mask::build(&request, &mut scratch.allowed);
+    let mut ranking = rank(&request, work, shape::pool_size(&request), scratch);
+    fill::fill_up(&request, &mut ranking, scratch);
+    let pool = shape::pool(&request, &ranking, scratch);
+    let choice = shape::choose(&request, &ranking, &pool, scratch);
+    respond::respond(&request, ranking, (&pool, choice), scratch)
+}
+
+/// Recall and merge within `scratch.allowed`; the best `keep` candidates come in order.
+pub(crate) fn rank<'a>(
+    request: &Request<'a>,
+    work: StageWork,
+    keep: usize,
+    scratch: &mut Scratch,
+) -> Ranking<'a> {
+    let (plan, fallback) = fallback::recall(request, scratch);
+    let mut ranking = ranked(request, (work, plan, fallback), keep, scratch);
+    ranking.merged.degraded.extend(plan::missing(request));
+    ranking
+}
+
+/// Scores and merges what a plan has proposed.
+pub(crate) fn ranked<'a>(
+    request: &Request<'a>,
+    (mut work, plan, fallback): (StageWork, Vec<Planned<'a>>, Option<Fallback>),
+    keep: usize,
+    scratch: &mut Scratch,
+) -> Ranking<'a> {
+    let candidates = &mut scratch.candidates;
+    candidates.score(&plan);
+    let merged = merge::merge(&plan, request.scene.config().merge, candidates, keep);
+    work.unrankable = merged.unrankable;
+    let proposed = plan.iter().zip(&candidates.proposals);
+    work.proposed = proposed.map(|(channel, found)| (channel.id, found.len())).collect();
+    Ranking { work, plan, fallback, merged }
+}
