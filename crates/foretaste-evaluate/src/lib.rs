@@ -10,5 +10,6 @@ pub mod facts;
 pub mod held_out;
 pub mod measure;
 pub mod quality;
+pub mod report;
 pub mod split;
 pub mod tune;
