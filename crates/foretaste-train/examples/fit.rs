@@ -5,9 +5,12 @@
 
 use std::time::Instant;
 
-use foretaste_core::{Csr, NoProgress};
+use foretaste_core::{Csr, Matrix, NoProgress};
+use foretaste_train::ease::{self, EaseConfig};
 use foretaste_train::ials::{self, IalsConfig, Solver};
 use foretaste_train::item_item::{self, ItemItemConfig, Weighting};
+use foretaste_train::local_ease;
+use foretaste_train::spectral::{self, SpectralConfig};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -17,7 +20,9 @@ use support::{Split, add_products, add_similar, quality};
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [data, model, rest @ ..] = &args[..] else {
-        println!("usage: fit DATA item-item|user-user|ials|spectral|svd|ease|local-ease [NUMBER]...");
+        println!(
+            "usage: fit DATA item-item|user-user|ials|spectral|svd|ease|local-ease [NUMBER]..."
+        );
         return;
     };
     let threads = std::env::var_os("THREADS").and_then(|t| t.to_str()?.parse().ok()).unwrap_or(2);
@@ -30,6 +35,8 @@ fn main() {
     pool.install(|| match model.as_str() {
         "item-item" => item_item(&split, words.first().copied(), &at),
         "ials" => factors(&split, words.first().copied(), &at),
+        "ease" | "local-ease" => ease(&split, model == "ease", &at),
+        "spectral" => spectral(&split, &at),
         other => println!("no model {other}"),
     });
 }
@@ -82,11 +89,9 @@ fn item_item(split: &Split, weighting: Option<&str>, at: &dyn Fn(usize, f32) -> 
         Some("cosine") => Weighting::Cosine,
         Some("cooccurrence") => Weighting::Cooccurrence,
         Some("rp3beta") => Weighting::Rp3Beta { alpha: at(1, 1.0), beta: at(2, 0.5) },
-        _ => Weighting::Normalised {
-            a_user: at(1, 0.7),
-            p_source: at(2, 0.6),
-            q_target: at(3, 0.3),
-        },
+        _ => {
+            Weighting::Normalised { a_user: at(1, 0.7), p_source: at(2, 0.6), q_target: at(3, 0.3) }
+        }
     };
     let config = ItemItemConfig { weighting, k: at(0, 100.0) as usize, ..Default::default() };
     let similar = timed("item-item", || item_item::fit(&split.train, &config));
@@ -116,4 +121,46 @@ fn factors(split: &Split, solver: Option<&str>, at: &dyn Fn(usize, f32) -> f32) 
     let users = model.fold_in(&split.train, 8);
     let folded = |us: &[usize], s: &mut [f32]| add_products(&model.items, &users, us, s);
     show("folded-in users", quality(split, 1, folded));
+}
+
+fn ease(split: &Split, whole: bool, at: &dyn Fn(usize, f32) -> f32) {
+    let defaults = EaseConfig::default();
+    let config = EaseConfig {
+        k: at(0, 200.0) as usize,
+        lambda: at(1, defaults.lambda),
+        output_exponent: at(2, defaults.output_exponent),
+        user_exponent: at(3, defaults.user_exponent),
+        reg_exponent: at(4, defaults.reg_exponent),
+    };
+    let weights = timed("ease", || match whole {
+        true => ease::fit(&split.train, &config).unwrap(),
+        false => local_ease::fit(&split.train, &config),
+    });
+    similar_quality(&format!("{config:?}, {} weights", weights.nnz()), split, &weights);
+}
+
+fn spectral(split: &Split, at: &dyn Fn(usize, f32) -> f32) {
+    let defaults = SpectralConfig::default();
+    let config = SpectralConfig {
+        factors: at(0, 512.0) as usize,
+        k: at(1, 400.0) as usize,
+        user_exponent: at(2, defaults.user_exponent),
+        item_exponent: at(3, defaults.item_exponent),
+        output_exponent: at(4, defaults.output_exponent),
+        ..defaults
+    };
+    let model = timed("spectral", || spectral::fit(&split.train, &config, None).unwrap());
+    let (input, output) = model.factors();
+    let mut users = Matrix::zeros(split.train.n_rows(), input.n_cols);
+    for u in 0..users.n_rows {
+        for &i in split.train.row(u).0 {
+            users.row_mut(u).iter_mut().zip(input.row(i as usize)).for_each(|(q, v)| *q += v);
+        }
+    }
+    similar_quality("sparse part", split, &model.similar);
+    let both = quality(split, 1, |us, scores| {
+        add_similar(&split.train, &model.similar, us, scores);
+        add_products(&output, &users, us, scores);
+    });
+    show(&format!("{config:?}"), both);
 }

@@ -4,9 +4,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use foretaste_core::Matrix;
-use rayon::prelude::{
-    IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut,
-};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 /// Rows per chunk.
 const CHUNK: usize = 2048;

@@ -26,7 +26,8 @@ pub(crate) fn upper(left: &Csr, right: &Csr) -> Vec<f32> {
             let i = task * ROWS_PER_TASK + r;
             let (us, ws) = left.row(i);
             for (&u, &w) in us.iter().zip(ws) {
-                let range = right.indptr[u as usize] as usize..right.indptr[u as usize + 1] as usize;
+                let range =
+                    right.indptr[u as usize] as usize..right.indptr[u as usize + 1] as usize;
                 let row = &cols[range.clone()];
                 let from = row.partition_point(|&c| usize::from(c) < i);
                 match unit {

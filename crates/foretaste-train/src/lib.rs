@@ -5,7 +5,13 @@
 //! not depend on the pool, and sums over chunks are taken in order. No file, clock or network.
 
 mod dense;
+pub mod ease;
+mod gram;
 pub mod ials;
 pub mod item_item;
 mod kernels;
+pub mod local_ease;
 mod product;
+mod small;
+pub mod spectral;
+pub mod svd;

@@ -195,12 +195,7 @@ impl Accumulator {
         }
     }
 
-    fn add<C: Column>(
-        &mut self,
-        product: &Product<'_>,
-        columns: &[C],
-        (us, ws): (&[u32], &[f32]),
-    ) {
+    fn add<C: Column>(&mut self, product: &Product<'_>, columns: &[C], (us, ws): (&[u32], &[f32])) {
         let sums = &mut self.sums[..];
         for (&u, &w) in us.iter().zip(ws) {
             let range = product.row_range(u);

@@ -78,12 +78,7 @@ impl Kernel for CgTile<'_> {
 
 /// One step along `p` for one row; returns the new squared residual.
 #[inline(always)]
-fn advance<S: Simd>(
-    rr: f32,
-    (p, q): (&mut [f32], &[f32]),
-    r: &mut [f32],
-    u: &mut [f32],
-) -> f32 {
+fn advance<S: Simd>(rr: f32, (p, q): (&mut [f32], &[f32]), r: &mut [f32], u: &mut [f32]) -> f32 {
     let curvature = dot::<S>(p, q);
     if rr < 1e-20 || curvature <= 0.0 {
         return 0.0;
