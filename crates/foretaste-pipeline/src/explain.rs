@@ -153,6 +153,7 @@ fn channels(
     let mut said = Vec::with_capacity(ranking.plan.len());
     for (c, channel) in ranking.plan.iter().enumerate() {
         let own = &mut scratch.candidates.scratch[c];
+        channel.recall.prepare(own);
         channel.recall.search(&scratch.allowed, n_allowed, own, &mut found);
         found.sort_by(by_rank);
         let parts = Parts::of(request.scene.config().merge, channel);

@@ -34,7 +34,8 @@ pub trait Recall {
     fn score(&self, items: &[ItemIdx], scratch: &ChannelScratch, out: &mut [f32]);
 
     /// Which of the items that the channel was asked with led to `item`, in units of the raw
-    /// score.
+    /// score. It may use up what `prepare` left: afterwards `search` and `score` need another
+    /// `prepare`, further `contributions` do not.
     fn contributions(
         &self,
         _item: ItemIdx,

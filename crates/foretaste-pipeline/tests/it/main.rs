@@ -1,0 +1,10 @@
+//! Requests against planted bundles that were really written and opened.
+
+mod explaining;
+mod fallbacks;
+mod lists;
+mod merging;
+mod planted;
+mod properties;
+mod reasons;
+mod scenes;
