@@ -9,7 +9,7 @@ use foretaste_core::{Error, ErrorKind, EventBatch, Result, TimeMs};
 
 use crate::columns::Columns;
 use crate::durable::sync_dir;
-use crate::manifest::{self, Manifest, Sealed, SegmentMeta, SourceMeta};
+use crate::manifest::{self, Manifest, Sealed, SourceMeta};
 use crate::segment::{EXTENSION, FinishedSegment, SegmentWriter, TEMPORARY};
 use crate::snapshot::LakeSnapshot;
 
@@ -43,6 +43,8 @@ pub struct CommitNote {
     pub erased_through: u64,
     /// Files of segments that the new ones replace.
     pub replaces: Vec<String>,
+    /// Files of segments that stay and in which the same erasures are done, too.
+    pub cleared: Vec<String>,
 }
 
 /// How much the lake holds.
@@ -127,6 +129,8 @@ impl Lake {
             refuse_second(&manifest, source)?;
         }
         manifest.segments.retain(|segment| !note.replaces.contains(&segment.file));
+        let cleared = manifest.segments.iter_mut().filter(|s| note.cleared.contains(&s.file));
+        cleared.for_each(|segment| segment.erased_through = note.erased_through);
         for segment in segments.into_iter().filter(|s| s.meta().rows > 0) {
             manifest.segments.push(segment.publish(note.erased_through)?);
         }

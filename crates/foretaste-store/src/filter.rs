@@ -1,8 +1,8 @@
 //! Leaving events out of a batch.
 
-use foretaste_core::EventBatch;
+use foretaste_core::{EventBatch, IdTable};
 
-/// The batch with only the events for which `keep(batch, i)` holds; id tables stay as they are.
+/// The batch with only the events for which `keep(batch, i)` holds, and only their ids.
 pub(crate) fn retain(
     mut batch: EventBatch,
     keep: impl Fn(&EventBatch, usize) -> bool,
@@ -20,12 +20,30 @@ pub(crate) fn retain(
     if !batch.context.is_empty() {
         select(&mut batch.context, &kept);
     }
+    batch.users = used(&batch.users, &mut batch.user);
+    batch.items = used(&batch.items, &mut batch.item);
+    let mut kinds: Vec<u32> = batch.kind.iter().map(|&kind| u32::from(kind)).collect();
+    batch.kinds = used(&batch.kinds, &mut kinds);
+    batch.kind = kinds.into_iter().map(|kind| kind as u8).collect();
     batch
 }
 
 fn select<T>(column: &mut Vec<T>, kept: &[bool]) {
     let mut flags = kept.iter();
     column.retain(|_| *flags.next().expect("one flag per event"));
+}
+
+/// The ids that `column` uses, which is renumbered accordingly.
+fn used(table: &IdTable, column: &mut [u32]) -> IdTable {
+    let (mut ids, mut numbers) = (IdTable::new(), vec![u32::MAX; table.len()]);
+    for index in column {
+        let number = &mut numbers[*index as usize];
+        if *number == u32::MAX {
+            *number = ids.intern(table.get(*index));
+        }
+        *index = *number;
+    }
+    ids
 }
 
 #[cfg(test)]
@@ -52,5 +70,6 @@ mod tests {
         let odd = retain(batch, |batch, i| batch.time_ms[i] % 2 == 1);
         assert_eq!([odd.get(0), odd.get(1)], [all.get(1), all.get(3)]);
         assert_eq!((odd.len(), odd.key[1]), (2, all.key[3]));
+        assert_eq!(odd.users.iter().collect::<Vec<_>>(), ["u1", "u3"]);
     }
 }

@@ -1,13 +1,24 @@
 //! The durable store of events, items and users, behind one trait.
 //!
-//! [`MemoryStore`] keeps nothing and serves tests. Every implementation of [`Store`] passes the
-//! same conformance suite. The crate knows nothing about HTTP, models or the clock.
+//! [`EmbeddedStore`] is the default: a folder with an event log (acknowledged events survive a
+//! crash), Parquet segments (bulk imports and sealed events) and an SQLite catalogue.
+//! [`MemoryStore`] keeps nothing and serves tests. Both pass [`conformance`], as every further
+//! implementation of [`Store`] must. [`load`] turns a store into the one sorted batch of events
+//! that training reads. The crate knows nothing about HTTP, models or the clock.
 
+mod catalogue;
+pub mod conformance;
+mod embedded;
 mod filter;
+mod load;
+mod lock;
+mod log;
 mod memory;
 mod store;
 mod validate;
 
+pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use foretaste_lake::Columns;
+pub use load::load;
 pub use memory::MemoryStore;
 pub use store::{AppendOutcome, BulkOutcome, BulkWriter, Counts, Sink, Source, Store};

@@ -1,0 +1,104 @@
+//! What every store must do, as checks that run on any implementation. A new one (Postgres,
+//! MySQL) calls [`run`] from its tests with a function that makes an empty store.
+
+mod catalogue;
+mod events;
+
+use foretaste_core::{Event, EventBatch, EventContext, Result};
+
+use crate::Columns;
+use crate::store::{Source, Store};
+
+/// One check: its name, and what panics or fails when the store is wrong.
+type Check = (&'static str, fn(&dyn Store) -> Result<()>);
+
+const CHECKS: [Check; 16] = [
+    ("events are read as they were written", events::read_back),
+    ("repeated events are stored once", events::repeated),
+    ("the tail is in order and continues", events::tail),
+    ("a batch with a bad event stores nothing", events::all_or_none),
+    ("limits are kept at their edges", events::limits),
+    ("at most 256 kinds", events::kinds),
+    ("sealing moves events and loses none", events::seal),
+    ("a bulk import is visible as a whole, once", events::bulk),
+    ("young events", events::since),
+    ("an erased user is gone, and may come back", events::erase),
+    ("concurrent appends", events::concurrent),
+    ("items are read as they were written", catalogue::items),
+    ("users are read as they were written", catalogue::users),
+    ("hiding and deleting items", catalogue::hidden),
+    ("bad records are refused, all or none", catalogue::limits),
+    ("control state", catalogue::control),
+];
+
+/// Runs every check on a fresh store.
+///
+/// # Panics
+/// When a check fails; the message names it.
+pub fn run(make: &mut dyn FnMut() -> Box<dyn Store>) {
+    for (name, check) in CHECKS {
+        let store = make();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&*store)));
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => panic!("conformance: {name}: {error}"),
+            Err(cause) => {
+                let text = cause.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| cause.downcast_ref::<&str>().map(|&s| s.to_owned()));
+                panic!("conformance: {name}: {}", text.unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// An event of `user` and `item` at `time_ms`.
+fn event(user: &str, item: &str, time_ms: i64) -> Event {
+    let (event_id, value, context) = (None, 1.0, None);
+    let (user, item, kind) = (user.to_owned(), item.to_owned(), "view".to_owned());
+    Event { event_id, user, item, kind, value, time_ms, context }
+}
+
+fn with_id(event: Event, id: &str) -> Event {
+    Event { event_id: Some(id.to_owned()), ..event }
+}
+
+fn with_context(event: Event) -> Event {
+    let context = EventContext {
+        session: Some("s-1".to_owned()),
+        scene: Some("home".to_owned()),
+        position: Some(65_535),
+        request_id: None,
+    };
+    Event { context: Some(context), ..event }
+}
+
+/// All stored events without their ids, ordered.
+fn stored(store: &dyn Store) -> Result<Vec<Event>> {
+    let mut events = Vec::new();
+    store.read_events(Columns::All, &mut |batch| {
+        events.extend((0..batch.len()).map(|i| batch.get(i)));
+        Ok(())
+    })?;
+    events.sort_by(|a, b| (&a.user, a.time_ms, &a.item).cmp(&(&b.user, b.time_ms, &b.item)));
+    Ok(events)
+}
+
+fn tail_of(store: &dyn Store, after: u64) -> Result<(Vec<(u64, String)>, u64)> {
+    let mut events = Vec::new();
+    let last = store.tail(after, &mut |seq, event| {
+        events.push((seq, event.item));
+        Ok(())
+    })?;
+    Ok((events, last))
+}
+
+fn import(store: &dyn Store, name: &str, events: &[Event]) -> Result<()> {
+    let mut batch = EventBatch::default();
+    events.iter().for_each(|event| batch.push(event));
+    let source = Source { name: name.to_owned(), digest: format!("digest of {name}") };
+    let mut bulk = store.bulk(&source)?;
+    bulk.write(&batch)?;
+    let outcome = bulk.commit()?;
+    assert_eq!(outcome.events, events.len() as u64);
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! The stores as their users see them.
+
+mod crash;
+mod embedded;
+
+use foretaste_store::{EmbeddedOptions, EmbeddedStore, MemoryStore, conformance};
+
+#[test]
+fn the_memory_store_conforms() {
+    conformance::run(&mut || Box::new(MemoryStore::new()));
+}
+
+#[test]
+fn the_embedded_store_conforms() {
+    let root = tempfile::tempdir().unwrap();
+    let mut n = 0;
+    conformance::run(&mut || {
+        n += 1;
+        let dir = root.path().join(n.to_string());
+        Box::new(EmbeddedStore::open(&dir, EmbeddedOptions::default()).unwrap())
+    });
+}
+
+#[test]
+fn the_embedded_store_conforms_with_tiny_files() {
+    let root = tempfile::tempdir().unwrap();
+    let mut n = 0;
+    conformance::run(&mut || {
+        n += 1;
+        let dir = root.path().join(n.to_string());
+        let options = EmbeddedOptions {
+            log_file_bytes: 200,
+            pending_bytes: 100,
+            segment_rows: 7,
+            ..EmbeddedOptions::default()
+        };
+        Box::new(EmbeddedStore::open(&dir, options).unwrap())
+    });
+}
