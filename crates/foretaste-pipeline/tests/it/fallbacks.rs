@@ -129,10 +129,8 @@ fn few_proposals_are_filled_up_by_popularity_behind_them() {
 #[test]
 fn nothing_allowed_gives_an_empty_answer() {
     let snapshot = world(50, 9);
-    let query = Query {
-        filter: Some(FilterExpr::Category("no such".into())),
-        ..asking(&[1, 2, 3], 10)
-    };
+    let query =
+        Query { filter: Some(FilterExpr::Category("no such".into())), ..asking(&[1, 2, 3], 10) };
     let outcome = answer(&snapshot, SceneConfig::default(), &query);
     assert_eq!((outcome.slate.len(), outcome.fallback, outcome.work.allowed), (0, None, 0));
 }

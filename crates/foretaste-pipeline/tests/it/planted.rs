@@ -70,12 +70,8 @@ fn channels(likes: &Csr, rng: &mut Rng) -> Vec<Channel> {
     let mut factors = || group_factors(likes.n_cols, rng);
     let low_rank = LowRank { items: factors(), ..LowRank::default() };
     let ials = IalsModel { items: factors(), alpha: 10.0, reg: 1.0, ..IalsModel::default() };
-    let channel = |name: &str, scale, weight, model| Channel {
-        name: name.to_owned(),
-        scale,
-        weight,
-        model,
-    };
+    let channel =
+        |name: &str, scale, weight, model| Channel { name: name.to_owned(), scale, weight, model };
     vec![
         channel("item_item", 2.0, 1.0, ChannelModel::ItemItem(similar())),
         channel("spectral", 1.5, 0.7, ChannelModel::LowRank(low_rank)),
@@ -134,9 +130,8 @@ pub fn scene(config: SceneConfig) -> Scene {
 
 /// A scene of exactly these channels with these weights.
 pub fn only(weights: &[(&str, f32)]) -> SceneConfig {
-    let channel = |&(name, w): &(&str, f32)| {
-        (name.to_owned(), ChannelConfig { weight: Some(w), quota: 0 })
-    };
+    let channel =
+        |&(name, w): &(&str, f32)| (name.to_owned(), ChannelConfig { weight: Some(w), quota: 0 });
     SceneConfig {
         channels: weights.iter().map(channel).collect(),
         bundle_channels: false,

@@ -63,9 +63,8 @@ fn answer(snapshot: &Snapshot, scene: &Scene, query: &Query) -> Outcome {
 fn allowed(snapshot: &Snapshot, scene: &Scene, query: &Query) -> BTreeSet<ItemIdx> {
     let filters = &scene.config().filters;
     let past: Vec<ItemIdx> = query.history.iter().map(|e| e.item).collect();
-    let seen = |i: &ItemIdx| {
-        past.contains(i) || query.session.contains(i) || query.seen.contains(i)
-    };
+    let seen =
+        |i: &ItemIdx| past.contains(i) || query.session.contains(i) || query.seen.contains(i);
     (0..snapshot.bundle.n_items() as ItemIdx)
         .filter(|&i| !snapshot.hidden.contains(i))
         .filter(|i| !(filters.seen && seen(i)))
@@ -98,9 +97,7 @@ fn matches(snapshot: &Snapshot, filter: &FilterExpr, i: ItemIdx) -> bool {
                 && range.max.is_none_or(|max| price <= max)
                 && !price.is_nan()
         }
-        FilterExpr::CreatedAfterMs(time) => {
-            items.created_ms(i) > 0 && items.created_ms(i) > *time
-        }
+        FilterExpr::CreatedAfterMs(time) => items.created_ms(i) > 0 && items.created_ms(i) > *time,
     }
 }
 
