@@ -4,6 +4,7 @@
 //! has installed and give the same bits on any number of threads: work is cut into chunks that do
 //! not depend on the pool, and sums over chunks are taken in order. No file, clock or network.
 
+pub mod content;
 mod dense;
 pub mod ease;
 mod gram;
@@ -11,7 +12,10 @@ pub mod ials;
 pub mod item_item;
 mod kernels;
 pub mod local_ease;
+pub mod popularity;
 mod product;
 mod small;
 pub mod spectral;
 pub mod svd;
+pub mod user_user;
+pub mod weights;
