@@ -15,8 +15,6 @@ mod ials;
 mod item_item;
 mod low_rank;
 mod scratch;
-#[cfg(test)]
-mod tests;
 mod user_user;
 mod vectors;
 

@@ -148,6 +148,8 @@ pub struct SectionReader {
     file: Arc<MappedFile>,
     name: String,
     entries: std::vec::IntoIter<(u32, u64, u64)>,
+    /// Where the next array has to begin.
+    next: u64,
 }
 
 impl SectionReader {
@@ -185,7 +187,12 @@ impl SectionReader {
         let entries = (0..n).map(|i| entry_at(header, i)).collect::<Option<Vec<_>>>();
         let entries =
             entries.ok_or_else(|| bad("an entry of the header is malformed".to_owned()))?;
-        Ok(Self { file: file.clone(), name: name.to_owned(), entries: entries.into_iter() })
+        Ok(Self {
+            file: file.clone(),
+            name: name.to_owned(),
+            entries: entries.into_iter(),
+            next: HEADER_BYTES as u64,
+        })
     }
 
     /// The next array.
@@ -200,10 +207,11 @@ impl SectionReader {
             return Err(bad(&format!("an array has type {dtype}, expected {}", T::DTYPE)));
         }
         let end = count.checked_mul(size_of::<T>() as u64).and_then(|b| b.checked_add(offset));
-        let inside = end.is_some_and(|end| end <= self.file.bytes().len() as u64);
-        if !inside || offset % ALIGNMENT != 0 || offset < HEADER_BYTES as u64 {
+        let inside = end.filter(|&end| end <= self.file.bytes().len() as u64);
+        let Some(end) = inside.filter(|_| offset == self.next) else {
             return Err(bad(&format!("an array at {offset} with {count} values is out of place")));
-        }
+        };
+        self.next = end.next_multiple_of(ALIGNMENT);
         let (start, len) = (offset as usize, count as usize);
         Ok(Column { file: self.file.clone(), start, len, element: PhantomData })
     }

@@ -6,6 +6,7 @@
 use foretaste_core::{BitSet, Error, ItemIdx, Matrix, Result};
 
 use super::ChannelScratch;
+use crate::contents::MAX_FACTORS;
 use crate::format::{Column, SectionReader, SectionWriter};
 use crate::kernels::{dot, dot_i8, padded_len};
 
@@ -42,10 +43,14 @@ impl VectorIndex {
     }
 
     pub(crate) fn read(input: &mut SectionReader, n_items: usize) -> Result<Self> {
-        let dims = input.take::<u64>()?;
-        let dims = dims.get().first().copied().filter(|&d| (1..=65_536).contains(&d));
-        let bad = |text: &str| Error::corrupt(format!("{}: {text}", input.name()));
-        let dims = dims.ok_or_else(|| bad("an impossible number of dimensions"))? as usize;
+        let stored = input.take::<u64>()?;
+        let dims = match stored.get() {
+            &[dims] if (1..=MAX_FACTORS as u64).contains(&dims) => dims as usize,
+            _ => {
+                let text = format!("{}: an impossible number of dimensions", input.name());
+                return Err(Error::corrupt(text));
+            }
+        };
         let index = Self {
             rows: input.take()?,
             bytes: input.take()?,

@@ -1,1 +1,0 @@
-//! Channels against naive references.

@@ -1,0 +1,8 @@
+//! Whole bundles: written, opened, damaged, killed while being written.
+#![allow(clippy::unwrap_used)] // in a test a panic is the message
+
+mod channels;
+mod damage;
+mod planted;
+mod registry;
+mod whole;

@@ -1,0 +1,128 @@
+//! Contents with every structure and every kind of channel, small and seeded.
+
+use foretaste_bundle::{
+    BundleContents, Channel, ChannelModel, IalsModel, ItemItem, LowRank, ManifestHead, Popularity,
+    Segment, UserUser,
+};
+use foretaste_core::{Csr, IdTable, Interactions, Item, Matrix, Rng, planted};
+
+/// Items of the contents; not a multiple of 64, so that blocks end early.
+pub const N_ITEMS: usize = 150;
+/// Users of the contents.
+pub const N_USERS: usize = 60;
+
+/// Contents that follow from a seed.
+pub fn contents(seed: u64) -> BundleContents {
+    let mut rng = Rng::new(seed);
+    let matrix = planted::groups((N_USERS, N_ITEMS, 3), (0.3, 0.02), seed);
+    let mut histories = Interactions::untimed(matrix);
+    histories.last_ms.iter_mut().enumerate().for_each(|(i, t)| *t = 1_000 + i as i64);
+    let values = |n: usize, rng: &mut Rng| (0..n).map(|_| rng.f32()).collect::<Vec<_>>();
+    let popularity = Popularity {
+        total: values(N_ITEMS, &mut rng),
+        hour: values(N_ITEMS, &mut rng),
+        day: values(N_ITEMS, &mut rng),
+        week: values(N_ITEMS, &mut rng),
+    };
+    BundleContents {
+        manifest: ManifestHead {
+            profile: "fast".into(),
+            seed,
+            as_of_ms: 1_700_000_000_000,
+            window: (1_000, 1_700_000_000_000),
+            n_events: histories.matrix.nnz() as u64,
+            config_hash: "00".into(),
+            config: serde_json::json!({ "k": 1 }),
+            quality: serde_json::json!({}),
+        },
+        items: (0..N_ITEMS).map(item).collect(),
+        users: (0..N_USERS).map(|u| format!("user-{u}")).collect::<IdTable>(),
+        histories,
+        popularity,
+        segments: vec![Segment { key: "country=DE".into(), items: vec![(3, 2.0), (1, 1.0)] }],
+        channels: channels(&mut rng),
+    }
+}
+
+fn item(i: usize) -> Item {
+    Item {
+        item_id: format!("item-{i}"),
+        title: format!("Título {i} 数据"),
+        categories: vec![format!("c{}", i % 4), format!("c{}/{}", i % 4, i % 8)],
+        tags: vec![format!("t{}", i % 5)],
+        price: (!i.is_multiple_of(3)).then_some(i as f64),
+        attributes: [("seller".to_owned(), format!("s{}", i % 6))].into(),
+        created_ms: i as i64,
+        hidden: i == 7,
+        ..Item::default()
+    }
+}
+
+fn channels(rng: &mut Rng) -> Vec<Channel> {
+    let channel =
+        |name: &str, weight, model| Channel { name: name.into(), scale: 0.5, weight, model };
+    vec![
+        channel("knn", 1.0, ChannelModel::ItemItem(sparse(rng, 0.5))),
+        channel("content", 0.2, ChannelModel::Content(sparse(rng, 0.0))),
+        channel(
+            "spectral",
+            0.7,
+            ChannelModel::LowRank(LowRank {
+                items: matrix(24, rng),
+                input: None,
+                input_scale: positive(N_ITEMS, rng),
+                factor_scale: positive(24, rng),
+                output_scale: positive(N_ITEMS, rng),
+                history_exponent: 0.0,
+            }),
+        ),
+        channel(
+            "embeddings",
+            0.1,
+            ChannelModel::LowRank(LowRank {
+                items: matrix(70, rng),
+                input: Some(matrix(70, rng)),
+                history_exponent: 1.0,
+                ..LowRank::default()
+            }),
+        ),
+        channel("ials", 0.9, ChannelModel::Ials(ials(32, rng))),
+        channel("ials_wide", 0.9, ChannelModel::Ials(ials(144, rng))),
+        channel(
+            "users",
+            0.3,
+            ChannelModel::UserUser(UserUser { neighbours: 9, ..UserUser::default() }),
+        ),
+    ]
+}
+
+fn ials(factors: usize, rng: &mut Rng) -> IalsModel {
+    IalsModel {
+        items: matrix(factors, rng),
+        alpha: 8.0,
+        reg: 3.0,
+        reg_exponent: 0.5,
+        user_exponent: 0.25,
+        mean_degree: 15.0,
+        input_weight: positive(N_ITEMS, rng),
+        output_scale: positive(N_ITEMS, rng),
+    }
+}
+
+fn sparse(rng: &mut Rng, history_exponent: f32) -> ItemItem {
+    let row = |i: usize, rng: &mut Rng| {
+        let near = (0..N_ITEMS as u32).filter(|&j| j as usize != i && rng.f32() < 0.1);
+        near.collect::<Vec<_>>().into_iter().map(|j| (j, rng.normal() as f32)).collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = (0..N_ITEMS).map(|i| row(i, rng)).collect();
+    ItemItem { similar: Csr::from_rows(N_ITEMS, rows), history_exponent }
+}
+
+fn matrix(factors: usize, rng: &mut Rng) -> Matrix {
+    let data = (0..N_ITEMS * factors).map(|_| rng.normal() as f32 * 0.3).collect();
+    Matrix::from_data(N_ITEMS, factors, data)
+}
+
+fn positive(n: usize, rng: &mut Rng) -> Vec<f32> {
+    (0..n).map(|_| 0.5 + rng.f32()).collect()
+}

@@ -1,0 +1,65 @@
+//! What is written is what is read; the same contents give the same bytes.
+
+use foretaste_bundle::{Bundle, write};
+
+use crate::planted::{N_ITEMS, N_USERS, contents};
+
+#[test]
+fn everything_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let contents = contents(1);
+    let id = write(folder.path(), &contents).unwrap();
+    let bundle = Bundle::open(folder.path(), &id).unwrap();
+    assert_eq!((bundle.n_items(), bundle.n_users()), (N_ITEMS, N_USERS));
+    let items = bundle.items();
+    for (i, item) in contents.items.iter().enumerate() {
+        let i = i as u32;
+        assert_eq!((items.id(i), items.title(i)), (item.item_id.as_str(), item.title.as_str()));
+        assert_eq!(items.index_of(&item.item_id), Some(i));
+        let names: Vec<_> = items.categories(i).iter().map(|&c| items.category_name(c)).collect();
+        assert_eq!(names, item.categories);
+        let price = items.price(i);
+        assert_eq!((!price.is_nan()).then_some(f64::from(price)), item.price);
+        assert_eq!((items.hidden(i), items.created_ms(i)), (item.hidden, item.created_ms));
+    }
+    assert_eq!(items.items_in_category("c1").len(), N_ITEMS.div_ceil(4));
+    assert_eq!(items.items_with_attribute("seller", "s0").first(), Some(&0));
+    assert!(items.items_with_tag("none").is_empty() && items.index_of("item-150").is_none());
+    for (u, id) in contents.users.iter().enumerate() {
+        assert_eq!(bundle.users().index_of(id), Some(u as u32));
+        assert_eq!(bundle.history(u as u32), contents.histories.row(u));
+    }
+    let transposed = contents.histories.matrix.transpose();
+    assert!((0..N_ITEMS).all(|i| bundle.histories().users_of(i as u32) == transposed.row(i).0));
+    assert_eq!(bundle.popularity().week, contents.popularity.week);
+    assert_eq!(bundle.segment("country=DE"), Some((&[3u32, 1][..], &[2.0f32, 1.0][..])));
+    assert_eq!(bundle.segment("country=FR"), None);
+    assert_eq!(bundle.manifest().counts.interactions, contents.histories.matrix.nnz() as u64);
+}
+
+#[test]
+fn the_same_contents_are_the_same_bundle_byte_for_byte() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let id = write(one.path(), &contents(2)).unwrap();
+    assert_eq!(write(two.path(), &contents(2)).unwrap(), id);
+    assert_eq!(write(one.path(), &contents(2)).unwrap(), id);
+    assert_ne!(write(one.path(), &contents(3)).unwrap(), id);
+    for entry in fs_err::read_dir(one.path().join(id.as_str())).unwrap() {
+        let name = entry.unwrap().file_name();
+        let bytes =
+            |root: &std::path::Path| fs_err::read(root.join(id.as_str()).join(&name)).unwrap();
+        assert!(bytes(one.path()) == bytes(two.path()), "{name:?} differs");
+    }
+}
+
+#[test]
+fn contents_that_contradict_each_other_are_refused_and_leave_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bad = contents(1);
+    bad.popularity.day.pop();
+    assert!(write(folder.path(), &bad).is_err());
+    let mut bad = contents(1);
+    bad.items[3].item_id = "item-4".into();
+    assert!(write(folder.path(), &bad).is_err());
+    assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
+}
