@@ -16,10 +16,10 @@ use crate::kernels::{axpy, dot, spd};
 
 /// Up to this many dimensions the system is factored; above, conjugate gradients are cheaper.
 const MAX_FACTORED_DIMS: usize = 128;
-/// Steps of the conjugate gradient; the residual is below 1e-3 of the start long before.
-const CG_STEPS: usize = 24;
+/// Most steps of the conjugate gradient; catalogues of any size stop long before.
+const CG_STEPS: usize = 48;
 /// Squared relative residual at which the conjugate gradient stops.
-const CG_TOLERANCE: f32 = 1e-7;
+const CG_TOLERANCE: f32 = 1e-9;
 
 /// See [`IalsModel`].
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Whole bundles: written, opened, damaged, killed while being written.
 #![allow(clippy::unwrap_used)] // in a test a panic is the message
+#![allow(clippy::needless_range_loop)] // naive references read like their formulas
 
 mod channels;
 mod damage;
