@@ -4,6 +4,8 @@
 //! has installed and give the same bits on any number of threads: work is cut into chunks that do
 //! not depend on the pool, and sums over chunks are taken in order. No file, clock or network.
 
+mod channels;
+pub mod config;
 pub mod content;
 mod dense;
 pub mod ease;
@@ -14,8 +16,12 @@ mod kernels;
 pub mod local_ease;
 pub mod popularity;
 mod product;
+mod scale;
 mod small;
 pub mod spectral;
 pub mod svd;
 pub mod user_user;
 pub mod weights;
+
+pub use channels::{TrainInput, fit_channels};
+pub use config::{Resolved, TrainConfig};

@@ -33,7 +33,7 @@ impl Default for UserUserConfig {
 const MAX_ITEM_USERS: usize = 10_000;
 
 /// The nearest users of every user of `r` (users x items, values > 0):
-/// `sim(u, v) = d_v^-user_exponent * sum of r_ui * r_vi * d_i^-item_exponent`.
+/// `sim(u, v) = d_v^-user_exponent * sum over shared items of r_ui * d_i^-item_exponent`.
 ///
 /// # Shapes
 /// Users x users without diagonal, each row in order of descending similarity.
@@ -57,7 +57,6 @@ pub fn fit_some(r: &Csr, users: &[u32], config: &UserUserConfig) -> Csr {
 struct Prepared {
     left: Csr,
     right: Csr,
-    unit_right: bool,
     ones: Vec<f32>,
     users: Vec<f32>,
 }
@@ -67,13 +66,13 @@ impl Prepared {
         let counts = r.col_counts();
         let weights: Vec<f32> =
             counts.iter().map(|&d| (d.max(1) as f32).powf(-config.item_exponent)).collect();
-        let right = capped(&r.transpose(), MAX_ITEM_USERS);
+        let mut right = capped(&r.transpose(), MAX_ITEM_USERS);
+        right.values.fill(1.0);
         let mut left = r.clone();
         left.values.iter_mut().zip(&r.indices).for_each(|(v, &i)| *v *= weights[i as usize]);
         let degree = |d: u32| (d.max(1) as f32).powf(-config.user_exponent);
         Self {
             left,
-            unit_right: right.values.iter().all(|&v| v == 1.0),
             right,
             ones: vec![1.0; r.n_rows()],
             users: r.row_counts().into_iter().map(degree).collect(),
@@ -84,7 +83,7 @@ impl Prepared {
         compute(&Product {
             left: &self.left,
             right: &self.right,
-            unit_right: self.unit_right,
+            unit_right: true,
             row_scale: &self.ones,
             col_scale: &self.users,
             k: config.neighbours,

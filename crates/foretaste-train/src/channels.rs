@@ -1,0 +1,190 @@
+//! One call from interactions and catalogue to the channels of a bundle.
+
+use foretaste_bundle::{Channel, ChannelModel, IalsModel, ItemItem, LowRank, UserUser};
+use foretaste_core::event::id_key;
+use foretaste_core::{Csr, IdTable, Interactions, Item, Matrix, Progress, Result};
+
+use crate::config::{Resolved, TrainConfig};
+use crate::scale::Sample;
+use crate::{content, ease, ials, item_item, local_ease, spectral, user_user};
+
+/// What channels are trained from.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainInput<'a> {
+    /// Users x items.
+    pub interactions: &'a Interactions,
+    /// The catalogue, in order of the columns.
+    pub items: &'a [Item],
+    /// Ids of the users, in order of the rows.
+    pub users: &'a IdTable,
+}
+
+/// Trains the channels of `config` and measures their scales. Channels that the data say nothing
+/// about (no interactions, no text) are left out. The filter of [`crate::spectral`] becomes two
+/// channels, `spectral` and `spectral_near`, of one scale and one weight: they are one model.
+///
+/// # Errors
+/// `Config` for an unknown profile or channel; what the trainers return.
+///
+/// # Cost
+/// The sum of the trainers'; `progress` counts channels.
+pub fn fit_channels(
+    input: &TrainInput<'_>,
+    config: &TrainConfig,
+    progress: &dyn Progress,
+) -> Result<Vec<Channel>> {
+    let resolved = config.resolve(&input.interactions.matrix)?;
+    let task = Task::new(input, &resolved);
+    let mut channels = Vec::new();
+    for name in &resolved.channels {
+        progress.start(&format!("channel {name}"), Some(1), "channels");
+        if name == "content" || task.r.nnz() > 0 {
+            channels.extend(task.fit(name, progress)?);
+        }
+        progress.advance(1);
+        progress.finish();
+    }
+    Ok(channels)
+}
+
+struct Task<'a> {
+    r: &'a Csr,
+    items: &'a [Item],
+    config: &'a Resolved,
+    keys: Vec<u64>,
+    degrees: Vec<f32>,
+    sample: Sample,
+}
+
+impl<'a> Task<'a> {
+    fn new(input: &TrainInput<'a>, config: &'a Resolved) -> Self {
+        let r = &input.interactions.matrix;
+        let key = |item: &Item| id_key("", &item.item_id);
+        Self {
+            r,
+            items: input.items,
+            config,
+            keys: input.items.iter().map(key).collect(),
+            degrees: r.col_counts().into_iter().map(|d| d.max(1) as f32).collect(),
+            sample: Sample::new(r, input.users, config.scale_users),
+        }
+    }
+
+    fn fit(&self, name: &str, progress: &dyn Progress) -> Result<Vec<Channel>> {
+        Ok(match name {
+            "item_item" => vec![self.sparse(name, item_item::fit(self.r, &self.config.item_item))],
+            "ease" if self.config.ease_is_dense => {
+                vec![self.sparse(name, ease::fit(self.r, &self.config.ease)?)]
+            }
+            "ease" => vec![self.sparse(name, local_ease::fit(self.r, &self.config.ease))],
+            "spectral" => self.spectral()?,
+            "ials" => vec![self.ials(progress)],
+            "user_user" => vec![self.user_user()],
+            _ => self.content()?.into_iter().collect(),
+        })
+    }
+
+    fn channel(&self, name: &str, scale: f32, model: ChannelModel) -> Channel {
+        let weight = self.config.blend.get(name).copied().unwrap_or(0.0);
+        Channel { name: name.to_owned(), scale, weight, model }
+    }
+
+    fn sparse(&self, name: &str, similar: Csr) -> Channel {
+        let scale = self.sample.rms(|_, x, scores| add_sparse(&similar, x, scores));
+        let model = ItemItem { similar, history_exponent: 0.0 };
+        self.channel(name, scale, ChannelModel::ItemItem(model))
+    }
+
+    fn content(&self) -> Result<Option<Channel>> {
+        let similar = content::fit(self.items, &self.config.content)?;
+        if similar.nnz() == 0 {
+            return Ok(None);
+        }
+        let scale = self.sample.rms(|_, x, scores| add_sparse(&similar, x, scores));
+        let model = ItemItem { similar, history_exponent: 0.0 };
+        Ok(Some(self.channel("content", scale, ChannelModel::Content(model))))
+    }
+
+    fn spectral(&self) -> Result<Vec<Channel>> {
+        let model = spectral::fit(self.r, &self.config.spectral, Some(&self.keys))?;
+        let (input, output) = model.factors();
+        let scale = self.sample.rms(|_, (items, values), scores| {
+            add_sparse(&model.similar, (items, values), scores);
+            let mut query = vec![0f32; input.n_cols];
+            for (&i, &x) in items.iter().zip(values) {
+                query.iter_mut().zip(input.row(i as usize)).for_each(|(q, v)| *q += x * v);
+            }
+            add_products(&output, &query, scores);
+        });
+        let low_rank = LowRank {
+            items: model.vectors,
+            input: None,
+            input_scale: model.input_scale,
+            factor_scale: model.factor_scale,
+            output_scale: model.output_scale,
+            history_exponent: 0.0,
+        };
+        let near = ItemItem { similar: model.similar, history_exponent: 0.0 };
+        let low_rank = self.channel("spectral", scale, ChannelModel::LowRank(low_rank));
+        let near = self.channel("spectral_near", scale, ChannelModel::ItemItem(near));
+        Ok(vec![Channel { weight: low_rank.weight, ..near }, low_rank])
+    }
+
+    fn ials(&self, progress: &dyn Progress) -> Channel {
+        let config = &self.config.ials;
+        let model = ials::fit_keyed(self.r, config, Some(&self.keys), progress);
+        let exponent = self.config.ials_output_exponent;
+        let output_scale: Vec<f32> = self.degrees.iter().map(|d| d.powf(exponent)).collect();
+        let vectors = model.fold_in(&self.sample.rows, 12);
+        let scale = self.sample.rms(|row, _, scores| {
+            add_products(&model.items, vectors.row(row), scores);
+            scores.iter_mut().zip(&output_scale).for_each(|(s, o)| *s *= o);
+        });
+        let input_weight = model.item_weights.iter().map(|w| w / config.alpha).collect();
+        let model = IalsModel {
+            items: model.items,
+            alpha: config.alpha,
+            reg: config.reg,
+            reg_exponent: config.reg_exponent,
+            user_exponent: config.user_exponent,
+            mean_degree: model.mean_user_degree,
+            input_weight,
+            output_scale: if exponent == 0.0 { Vec::new() } else { output_scale },
+        };
+        self.channel("ials", scale, ChannelModel::Ials(model))
+    }
+
+    fn user_user(&self) -> Channel {
+        let config = &self.config.user_user;
+        let near = user_user::fit_some(self.r, &self.sample.users, config);
+        let degrees = self.r.col_counts();
+        let scale = self.sample.rms(|row, _, scores| {
+            user_user::add_votes(self.r, near.row(row), &degrees, (config, scores));
+        });
+        let model = UserUser {
+            neighbours: config.neighbours,
+            user_exponent: config.user_exponent,
+            item_exponent: config.item_exponent,
+            similarity_exponent: 1.0,
+            output_exponent: config.output_exponent,
+            weighted: false,
+            ..UserUser::default()
+        };
+        self.channel("user_user", scale, ChannelModel::UserUser(model))
+    }
+}
+
+/// Adds the scores of a sparse item-item model.
+fn add_sparse(similar: &Csr, (items, values): (&[u32], &[f32]), scores: &mut [f32]) {
+    for (&i, &x) in items.iter().zip(values) {
+        let (js, vs) = similar.row(i as usize);
+        js.iter().zip(vs).for_each(|(&j, &v)| scores[j as usize] += x * v);
+    }
+}
+
+/// Adds inner products with all rows of `items`.
+fn add_products(items: &Matrix, query: &[f32], scores: &mut [f32]) {
+    let query = Matrix::from_data(query.len(), 1, query.to_vec());
+    let products = crate::dense::times(items, &query);
+    scores.iter_mut().zip(&products.data).for_each(|(s, p)| *s += p);
+}
