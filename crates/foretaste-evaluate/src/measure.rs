@@ -35,7 +35,7 @@ pub struct Measure<'a> {
     /// The users to rank for.
     pub users: &'a [UserIdx],
     /// The past of a user, items ascending.
-    pub history: &'a (dyn Fn(UserIdx) -> &'a [ItemIdx] + Sync),
+    pub history: Box<dyn Fn(UserIdx) -> &'a [ItemIdx] + Sync + 'a>,
     /// Cuts, ascending; lists must be as long as the last.
     pub ks: &'a [usize],
     /// The cut of all figures that have only one.

@@ -74,6 +74,30 @@ impl Pool {
         self.users.push(User { from, to: from + items.len(), hits, n_relevant: relevant.len() });
     }
 
+    /// The users at even and at odd places as two pools with the scales of this one: to learn on
+    /// one half and to judge on the other.
+    pub fn halves(self) -> [Self; 2] {
+        let half = |parity: usize| {
+            let mut half = Self::new(self.n_channels());
+            half.scales.clone_from(&self.scales);
+            for user in self.users.iter().skip(parity).step_by(2) {
+                let from = half.n_candidates();
+                for (mine, all) in half.scores.iter_mut().zip(&self.scores) {
+                    mine.extend_from_slice(&all[user.from..user.to]);
+                }
+                half.users.push(User { from, to: half.n_candidates(), ..user.clone() });
+            }
+            half
+        };
+        [half(0), half(1)]
+    }
+
+    /// The mean of the objective over users under `weights` (of scaled scores).
+    pub fn objective(&self, weights: &[f32], objective: Objective, k: usize) -> f64 {
+        let values = self.evaluate(weights, objective, k);
+        values.iter().sum::<f64>() / values.len().max(1) as f64
+    }
+
     /// Fixes the scales; call once, after the last user.
     pub fn finish(&mut self) {
         self.scales = self.scores.iter().map(|column| rms(column)).collect();

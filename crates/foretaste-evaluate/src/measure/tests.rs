@@ -18,7 +18,7 @@ fn figures_equal_a_naive_computation() {
         facts: &facts,
         held_out: &held_out,
         users: &held_out.users(),
-        history: &|u| histories[u as usize],
+        history: Box::new(|u| histories[u as usize]),
         ks: &[1, 2],
         main_k: 2,
     };
@@ -56,7 +56,7 @@ fn the_number_of_threads_changes_nothing() {
             facts: &facts,
             held_out: &held_out,
             users: &users,
-            history: &|_| &[],
+            history: Box::new(|_| &[]),
             ks: &[5, 20],
             main_k: 20,
         };
