@@ -1,0 +1,419 @@
+//! What can be typed: commands and flags, as clap types. What they mean is in `commands`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A recommendation engine that one team can run by itself.
+///
+/// Exit codes: 0 done; 1 it failed (the message says what, where and what to do); 2 the command
+/// line or the configuration is wrong and nothing was started; 3 input was refused and the store
+/// is unchanged.
+#[derive(Debug, Parser)]
+#[command(name = "foretaste", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Folder of everything that Foretaste keeps: events, catalogue, bundles, reports
+    #[arg(long, global = true, value_name = "DIR", default_value = "foretaste-data")]
+    pub data: PathBuf,
+    /// Configuration file [default: DIR/foretaste.toml where it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print results as JSON, for machines
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  foretaste demo                                        see it work on a generated marketplace
+  foretaste import --format lists train.txt             behaviour in
+  foretaste train --profile accurate                    learn
+  foretaste evaluate --split temporal                   measure
+  foretaste recommend alice -k 10                       ask once
+  foretaste serve --listen 127.0.0.1:8080               answer over HTTP";
+
+/// One command and its flags.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Generate a marketplace, train, evaluate, serve it and print what to try
+    Demo(DemoArgs),
+    /// Write a seeded data set with the structure of real behaviour as Parquet
+    Generate(GenerateArgs),
+    /// Read events, items or users from files
+    Import(ImportArgs),
+    /// Learn from all that is stored and make the new bundle current
+    Train(TrainArgs),
+    /// Hold events out, train on the rest, and measure through the pipeline that serves
+    Evaluate(EvaluateArgs),
+    /// Search for better settings on a validation part of the data
+    Tune(TuneArgs),
+    /// Recommend to one user, or to all users into a file
+    Recommend(RecommendArgs),
+    /// Items that are similar to an item
+    Similar(SimilarArgs),
+    /// List, check, choose or roll back bundles
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+    /// Answer over HTTP
+    Serve(ServeArgs),
+    /// Print or check the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// How large a generated data set is.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct SizeArgs {
+    /// Number of users (up to 1,000,000)
+    #[arg(long, default_value_t = 20_000)]
+    pub users: u32,
+    /// Number of items (up to 100,000)
+    #[arg(long, default_value_t = 5_000)]
+    pub items: u32,
+    /// Number of events (up to 50,000,000)
+    #[arg(long, default_value_t = 1_000_000)]
+    pub events: u64,
+    /// Everything follows from it
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Flags of `demo`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The data goes to DIR of --data (default: a temporary folder that is removed at the end).
+
+Examples:
+  foretaste demo
+  foretaste demo --users 2000 --items 500 --events 50000 --listen 127.0.0.1:9000")]
+pub struct DemoArgs {
+    /// Size of the marketplace
+    #[command(flatten)]
+    pub size: SizeArgs,
+    /// Where to answer
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// `fast` or `accurate`
+    #[arg(long, default_value = "fast")]
+    pub profile: Profile,
+    /// Stop after printing the table instead of serving
+    #[arg(long)]
+    pub no_serve: bool,
+}
+
+/// Flags of `generate`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Writes events.parquet, items.parquet and users.parquet, which `foretaste import DIR` reads.
+
+Example:
+  foretaste generate --users 100000 --items 20000 --events 5000000 --seed 7 --output market")]
+pub struct GenerateArgs {
+    /// Size of the marketplace
+    #[command(flatten)]
+    pub size: SizeArgs,
+    /// Folder to write to; it is created
+    #[arg(long, short, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// Flags of `import`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Rows that cannot be read go to DIR/quarantine with line number and reason. When their share passes
+--max-bad-share, nothing of the file is stored. A file that was imported before is skipped.
+
+Examples:
+  foretaste import --format lists train.txt                   `user item item ...` a line
+  foretaste import --format movielens ml-1m/                  users, movies and ratings
+  foretaste import events.csv --map user=uid,item=sku,time=ts
+  foretaste import --entity items items.jsonl")]
+pub struct ImportArgs {
+    /// Files or folders
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Layout of the files [default: from name and content]
+    #[arg(long)]
+    pub format: Option<ImportFormat>,
+    /// What a row of the files is [default: from the columns]
+    #[arg(long)]
+    pub entity: Option<EntityArg>,
+    /// Which column is what: FIELD=COLUMN, comma-separated (columns by name, or 1-based number without a header)
+    #[arg(long, value_name = "FIELD=COLUMN,...", value_delimiter = ',')]
+    pub map: Vec<String>,
+    /// Kind of events whose rows do not say it
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Column separator of CSV [default: `,`; a tab for .tsv]
+    #[arg(long, value_name = "CHAR")]
+    pub delimiter: Option<char>,
+    /// Abort when more than this share of the rows is bad [default: from the configuration, 0.01]
+    #[arg(long, value_name = "SHARE")]
+    pub max_bad_share: Option<f64>,
+    /// Read a file again that was imported before (its events are still counted once)
+    #[arg(long)]
+    pub again: bool,
+}
+
+/// Layouts that `import` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportFormat {
+    /// Comma-separated values, with or without a header
+    Csv,
+    /// Tab-separated values
+    Tsv,
+    /// One JSON object a line
+    Jsonl,
+    /// Parquet
+    Parquet,
+    /// A MovieLens folder (100k, 1m, 25m)
+    Movielens,
+    /// `user item item ...` a line
+    Lists,
+}
+
+/// What a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EntityArg {
+    /// Behaviour
+    Events,
+    /// The catalogue
+    Items,
+    /// People or agents
+    Users,
+}
+
+/// The two shipped sets of models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// About 0.3 ms of one core a request
+    Fast,
+    /// The best ranking within 3 ms of one core a request
+    Accurate,
+}
+
+impl Profile {
+    /// The name as configuration and bundles write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Accurate => "accurate",
+        }
+    }
+}
+
+/// Flags of `train`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Settings that `foretaste tune` saved in DIR/tuned.json are used, unless --untuned is given.
+
+Examples:
+  foretaste train
+  foretaste train --profile accurate --seed 7")]
+pub struct TrainArgs {
+    /// Which set of models [default: from the configuration, fast]
+    #[arg(long)]
+    pub profile: Option<Profile>,
+    /// Everything random follows from it [default: from the configuration, 42]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Ignore what `tune` found
+    #[arg(long)]
+    pub untuned: bool,
+    /// Write the bundle, but leave the current one in service
+    #[arg(long)]
+    pub no_activate: bool,
+}
+
+/// How events are held out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitArg {
+    /// All events after one moment
+    Temporal,
+    /// Each user's last items
+    LeaveLastOut,
+    /// A random share of each user's items
+    Random,
+    /// Held-out items sampled to a flatter popularity than the data has
+    PopularityMatched,
+}
+
+/// Flags of `evaluate`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Without --test a share of the stored events is held out and models are trained on the rest. With
+--test FILE (`user item item ...` a line) models are trained on all that is stored and measured on
+the file. The report goes to DIR/reports as HTML and JSON.
+
+Examples:
+  foretaste evaluate --split temporal --share 0.1
+  foretaste evaluate --test test.txt --profile accurate")]
+pub struct EvaluateArgs {
+    /// How to hold out [default: temporal where events have times, else random]
+    #[arg(long, conflicts_with = "test")]
+    pub split: Option<SplitArg>,
+    /// Share of the events to hold out
+    #[arg(long, default_value_t = 0.2)]
+    pub share: f64,
+    /// Held-out items from a file
+    #[arg(long, value_name = "FILE")]
+    pub test: Option<PathBuf>,
+    /// Which set of models [default: from the configuration, fast]
+    #[arg(long)]
+    pub profile: Option<Profile>,
+    /// Everything random follows from it [default: from the configuration, 42]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// At most so many users are replayed, chosen by the seed [default: all]
+    #[arg(long)]
+    pub users: Option<usize>,
+    /// Folder for report.html and report.json [default: DIR/reports]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// Flags of `tune`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Every trial is appended to DIR/reports/trials.jsonl, so a search can be stopped and taken up again.
+The best settings go to DIR/tuned.json, which `train` uses.
+
+Example:
+  foretaste tune --trials 40 --minutes 30 --profile accurate")]
+pub struct TuneArgs {
+    /// At most so many trials
+    #[arg(long, default_value_t = 30)]
+    pub trials: usize,
+    /// Start no trial after so many minutes
+    #[arg(long, default_value_t = 30.0)]
+    pub minutes: f64,
+    /// How the validation part is held out
+    #[arg(long, default_value = "random")]
+    pub split: SplitArg,
+    /// Share of the events in the validation part
+    #[arg(long, default_value_t = 0.2)]
+    pub share: f64,
+    /// Which set of models [default: from the configuration, fast]
+    #[arg(long)]
+    pub profile: Option<Profile>,
+    /// Everything random follows from it [default: from the configuration, 42]
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// Flags of `recommend`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+With --all-users every line of FILE is `user item item ...`, best first, items that the user has
+seen left out.
+
+Examples:
+  foretaste recommend alice -k 10
+  foretaste recommend --all-users --k 20 --scene evaluation --output lists.txt")]
+pub struct RecommendArgs {
+    /// Whom to recommend to
+    #[arg(required_unless_present = "all_users", conflicts_with = "all_users")]
+    pub user: Option<String>,
+    /// Everyone with behaviour
+    #[arg(long, requires = "output")]
+    pub all_users: bool,
+    /// How many items
+    #[arg(long, short, default_value_t = 20)]
+    pub k: usize,
+    /// Scene whose settings apply
+    #[arg(long, default_value = "homepage")]
+    pub scene: String,
+    /// File to write (with --all-users)
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Flags of `similar`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  foretaste similar sku-17 -k 10")]
+pub struct SimilarArgs {
+    /// The item
+    pub item: String,
+    /// How many items
+    #[arg(long, short, default_value_t = 10)]
+    pub k: usize,
+    /// Scene whose settings apply
+    #[arg(long, default_value = "homepage")]
+    pub scene: String,
+}
+
+/// What can be done with bundles.
+#[derive(Debug, Subcommand)]
+pub enum BundleCommand {
+    /// All bundles, newest last, with the current one marked
+    List,
+    /// Check every size, checksum, index and number of a bundle [default: the current one]
+    Verify {
+        /// Id as `list` prints it
+        id: Option<String>,
+    },
+    /// Make a bundle the current one; a running server takes it up within a second
+    Activate {
+        /// Id as `list` prints it
+        id: String,
+    },
+    /// Make the bundle before the current one current again
+    Rollback,
+}
+
+/// Flags of `serve`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+SIGTERM or Ctrl-C: readiness turns false, requests in flight are finished, then it exits with 0.
+
+Example:
+  foretaste --data market serve --listen 0.0.0.0:8080 --admin-listen 127.0.0.1:8081")]
+pub struct ServeArgs {
+    /// Where to answer [default: from the configuration, 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where the admin routes answer [default: with the others when those are on loopback]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub admin_listen: Option<SocketAddr>,
+}
+
+/// What can be done with the configuration.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every setting as it is in force
+    Print,
+    /// Say what is wrong, all of it; exit code 2 when anything is
+    Check,
+    /// The commented defaults, to start a foretaste.toml from
+    Default,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_lines_that_outside_scripts_rely_on_parse() {
+        for line in [
+            "foretaste --data DIR import --format lists FILE",
+            "foretaste --data DIR train --profile accurate --seed 7",
+            "foretaste --data DIR recommend --all-users --k 20 --scene evaluation --output FILE",
+            "foretaste --data DIR serve --listen 127.0.0.1:8080",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+}

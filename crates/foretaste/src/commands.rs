@@ -1,0 +1,14 @@
+//! One module per command.
+
+pub mod bundle;
+pub mod config;
+pub mod demo;
+pub mod evaluate;
+pub mod generate;
+pub mod import;
+pub mod recommend;
+pub mod serve;
+pub mod similar;
+pub mod slate;
+pub mod train;
+pub mod tune;

@@ -1,0 +1,64 @@
+//! `foretaste serve`: the HTTP server until SIGTERM or Ctrl-C.
+#![allow(clippy::print_stdout)] // where it listens is the result
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use foretaste_pipeline::Scenes;
+use foretaste_serve::{Addresses, ServeConfig};
+use foretaste_store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::ServeArgs;
+use crate::run::Run;
+
+/// Serves the current bundle and whatever becomes current later.
+pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
+    start_logging(run.json);
+    let mut config = run.config.serve.clone();
+    config.listen = args.listen.unwrap_or(config.listen);
+    config.admin_listen = args.admin_listen.or(config.admin_listen);
+    fs_err::create_dir_all(&run.data)?;
+    let store = Arc::new(run.store_for_writing()?);
+    serve(&run, config, store, |addresses| {
+        println!("listening on http://{}", addresses.public);
+        if let Some(admin) = addresses.admin {
+            println!("admin on http://{admin}");
+        }
+        // Whoever waits for this line may read a pipe.
+        let _ = std::io::stdout().flush();
+    })
+}
+
+/// Serves with a store that is already open.
+pub fn serve(
+    run: &Run,
+    config: ServeConfig,
+    store: Arc<dyn Store>,
+    on_bound: impl FnOnce(Addresses),
+) -> Result<()> {
+    let scenes = Scenes::new(run.config.scenes.clone())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        };
+        let bundles = run.bundles();
+        foretaste_serve::serve(config, (store, bundles), scenes, on_bound, shutdown).await?;
+        Ok(())
+    })
+}
+
+/// Logs go to standard error: JSON for machines, else lines. `RUST_LOG` sets the level.
+fn start_logging(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Only the first call in a process counts; `demo` may have made it.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+}

@@ -1,0 +1,191 @@
+//! The configuration tree: layers in, checked settings out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use foretaste_core::EventWeights;
+use foretaste_pipeline::{SceneConfig, Scenes};
+use foretaste_serve::ServeConfig;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+pub mod layers;
+
+use layers::Problem;
+
+/// The commented defaults, which are also the schema.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+/// All settings in force.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Reading files.
+    pub import: ImportConfig,
+    /// What events mean.
+    pub events: EventWeights,
+    /// Learning.
+    pub train: TrainSection,
+    /// Answering.
+    pub serve: ServeConfig,
+    /// Placements.
+    pub scenes: BTreeMap<String, SceneConfig>,
+}
+
+/// `[import]`.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportConfig {
+    /// Share of bad rows at which an import is aborted.
+    pub max_bad_share: f64,
+}
+
+/// `[train]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSection {
+    /// Which set of models.
+    pub profile: String,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Threads; 0 = one per core.
+    pub threads: usize,
+    /// Bundles that are kept.
+    pub keep_bundles: usize,
+    /// Settings of single models, laid over the profile's.
+    pub models: Table,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug)]
+pub struct Problems(pub Vec<Problem>);
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the configuration has {} problem(s)", self.0.len())?;
+        self.0.iter().try_for_each(|Problem(text)| write!(f, "\n  {text}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Config {
+    /// Defaults, then `file` (where it is given or found in `data`), then the environment.
+    ///
+    /// # Errors
+    /// All problems of all layers together.
+    pub fn load(
+        data: &Path,
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut table: Table = DEFAULT.parse().expect("the defaults are checked by a test");
+        if let Some((name, over)) = read_file(data, file, &mut problems) {
+            layers::overlay(&mut table, over, &name, &mut problems);
+        }
+        let over = layers::from_environment(environment);
+        layers::overlay(&mut table, over, "environment", &mut problems);
+        let parsed = Self::from_table(table, &mut problems);
+        match parsed {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(Problems(problems)),
+        }
+    }
+
+    fn from_table(table: Table, problems: &mut Vec<Problem>) -> Option<Self> {
+        let config: Self = match Value::Table(table).try_into() {
+            Ok(config) => config,
+            Err(error) => {
+                problems.push(Problem(error.to_string().trim().to_owned()));
+                return None;
+            }
+        };
+        let mut check = |outcome: Result<(), foretaste_core::Error>| {
+            outcome.unwrap_or_else(|e| problems.push(Problem(e.to_string())));
+        };
+        check(config.serve.check());
+        check(Scenes::new(config.scenes.clone()).map(|_| ()));
+        if !(0.0..=1.0).contains(&config.import.max_bad_share) {
+            problems.push(Problem("`import.max_bad_share` must be within 0 and 1".to_owned()));
+        }
+        Some(config)
+    }
+
+    /// The settings as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("settings have a TOML form")
+    }
+}
+
+fn read_file(
+    data: &Path,
+    file: Option<&Path>,
+    problems: &mut Vec<Problem>,
+) -> Option<(String, Table)> {
+    let usual = data.join("foretaste.toml");
+    let path = match file {
+        Some(path) => path,
+        None if usual.exists() => &usual,
+        None => return None,
+    };
+    let name = path.display().to_string();
+    let text = match fs_err::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.push(Problem(error.to_string()));
+            return None;
+        }
+    };
+    match text.parse::<Table>() {
+        Ok(table) => Some((name, table)),
+        Err(error) => {
+            problems.push(Problem(format!("{name}: {}", error.to_string().trim())));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)]) -> Result<Config, Problems> {
+        let variables = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(Path::new("/nonexistent"), None, variables)
+    }
+
+    #[test]
+    fn the_commented_defaults_are_the_defaults_of_the_code() {
+        let config = load(&[]).unwrap();
+        assert_eq!(config.events, EventWeights::default());
+        let mut expected = ServeConfig::default();
+        expected.listen = config.serve.listen;
+        assert_eq!(config.serve, expected);
+    }
+
+    #[test]
+    fn problems_of_all_sections_come_together() {
+        let problems = load(&[
+            ("FORETASTE__SERVE__LISSTEN", "x"),
+            ("FORETASTE__TRAIN__SEED", "\"many\""),
+            ("FORETASTE__IMPORT__MAX_BAD_SHARE", "7"),
+        ]);
+        assert_eq!(problems.unwrap_err().0.len(), 3);
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read_again() {
+        let config = load(&[("FORETASTE__SCENES__CART__K", "3")]).unwrap();
+        let printed: Table = config.to_toml().parse().unwrap();
+        let mut problems = Vec::new();
+        assert_eq!(Config::from_table(printed, &mut problems).unwrap().scenes["cart"].k, 3);
+        assert!(problems.is_empty(), "{problems:?}");
+    }
+
+    #[test]
+    fn an_optional_key_may_be_set() {
+        let config = load(&[("FORETASTE__SERVE__ADMIN_LISTEN", "127.0.0.1:1")]).unwrap();
+        assert_eq!(config.serve.admin_listen.map(|a| a.port()), Some(1));
+    }
+}

@@ -1,0 +1,126 @@
+//! One run of the program: what every command shares.
+#![allow(clippy::print_stdout)] // results are what this program is for
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use foretaste_bundle::{Bundle, BundleId};
+use foretaste_core::Progress;
+use foretaste_pipeline::{Scene, Scenes, Snapshot};
+use foretaste_store::{EmbeddedOptions, EmbeddedStore};
+
+use crate::cli::{Cli, Command};
+use crate::commands;
+use crate::config::Config;
+
+/// The globals of a run.
+pub struct Run {
+    /// Folder of everything.
+    pub data: PathBuf,
+    /// Settings in force.
+    pub config: Config,
+    /// JSON instead of tables.
+    pub json: bool,
+    /// Where progress is shown.
+    pub progress: Box<dyn Progress + Send>,
+}
+
+impl Run {
+    /// Does what the command line says.
+    pub fn start(cli: Cli) -> Result<()> {
+        if let Command::Config(command) = cli.command
+            && let Some(done) = commands::config::without_loading(command)
+        {
+            return done;
+        }
+        let config = Config::load(&cli.data, cli.config.as_deref(), std::env::vars())?;
+        start_threads(config.train.threads)?;
+        let run = Self {
+            progress: crate::progress::of(cli.quiet),
+            data: cli.data,
+            config,
+            json: cli.json,
+        };
+        match &cli.command {
+            Command::Demo(args) => commands::demo::run(run, args),
+            Command::Generate(args) => commands::generate::run(&run, args),
+            Command::Import(args) => commands::import::run(&run, args),
+            Command::Train(args) => commands::train::run(&run, args),
+            Command::Evaluate(args) => commands::evaluate::run(&run, args),
+            Command::Tune(args) => commands::tune::run(&run, args),
+            Command::Recommend(args) => commands::recommend::run(&run, args),
+            Command::Similar(args) => commands::similar::run(&run, args),
+            Command::Bundle(command) => commands::bundle::run(&run, command),
+            Command::Serve(args) => commands::serve::run(run, args),
+            Command::Config(command) => commands::config::run(&run, *command),
+        }
+    }
+
+    /// Folder of the bundles.
+    pub fn bundles(&self) -> PathBuf {
+        self.data.join("bundles")
+    }
+
+    /// Folder of evaluation and tuning reports.
+    pub fn reports(&self) -> PathBuf {
+        self.data.join("reports")
+    }
+
+    /// Settings that `tune` found.
+    pub fn tuned_path(&self) -> PathBuf {
+        self.data.join("tuned.json")
+    }
+
+    /// The store, for reading beside whoever writes.
+    pub fn store_for_reading(&self) -> Result<EmbeddedStore> {
+        Ok(EmbeddedStore::open_reader(&self.data)?)
+    }
+
+    /// The store, for writing.
+    pub fn store_for_writing(&self) -> Result<EmbeddedStore> {
+        Ok(EmbeddedStore::open(&self.data, EmbeddedOptions::default())?)
+    }
+
+    /// The id of the current bundle.
+    pub fn current_bundle(&self) -> Result<BundleId> {
+        let id = foretaste_bundle::current(&self.bundles())?;
+        id.with_context(|| {
+            let data = self.data.display();
+            format!("{data} has no bundle yet; run `foretaste --data {data} train` first")
+        })
+    }
+
+    /// The current bundle as a snapshot.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let bundle = Bundle::open(&self.bundles(), &self.current_bundle()?)?;
+        Ok(Snapshot::new(Arc::new(bundle)))
+    }
+
+    /// A scene by name.
+    pub fn scene(&self, name: &str) -> Result<Scene> {
+        let scenes = Scenes::new(self.config.scenes.clone())?;
+        let known = || scenes.iter().map(Scene::name).collect::<Vec<_>>().join(", ");
+        let scene = scenes.get(name).cloned();
+        scene.with_context(|| format!("there is no scene `{name}`; there are: {}", known()))
+    }
+
+    /// Prints a value as JSON when that was asked for, else whatever `text` gives.
+    pub fn print(&self, value: &serde_json::Value, text: impl FnOnce() -> String) {
+        if self.json {
+            println!("{value:#}");
+        } else {
+            print!("{}", text());
+        }
+    }
+}
+
+fn start_threads(threads: usize) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build_global().context("starting worker threads")
+}
+
+/// A path as people write it.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
