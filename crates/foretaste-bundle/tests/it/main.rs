@@ -4,6 +4,7 @@
 
 mod channels;
 mod damage;
+mod fixture;
 mod planted;
 mod registry;
 mod whole;
