@@ -211,8 +211,11 @@ impl State {
             if self.cannot_win(shape, c, best) {
                 break;
             }
-            let broken = shape.caps.iter().filter(|cap| self.breaks(cap, c)).count();
             let value = self.value(shape.lambda, c);
+            if best.is_some_and(|(_, broken, v)| broken == 0 && value <= v) {
+                continue;
+            }
+            let broken = shape.caps.iter().filter(|cap| self.breaks(cap, c)).count();
             if best.is_none_or(|(_, b, v)| broken < b || (broken == b && value > v)) {
                 best = Some((c, broken, value));
             }

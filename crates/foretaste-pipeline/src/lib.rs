@@ -19,6 +19,7 @@ pub mod snapshot;
 mod candidates;
 mod fallback;
 mod fill;
+mod likeness;
 mod mask;
 mod merge;
 mod plan;

@@ -2,13 +2,13 @@
 //! are alike in, and which caps and quotas apply to them.
 
 use foretaste_bundle::ItemTable;
-use foretaste_core::{BitSet, ItemIdx};
+use foretaste_core::ItemIdx;
 
 use crate::candidates::NOT_PROPOSED;
-use crate::diversify::{self, Cap, CapConfig, Choice, Quota, Shape, Similarity};
+use crate::diversify::{self, Cap, CapConfig, Choice, Quota, Shape};
+use crate::likeness::Likeness;
 use crate::merge::Ranked;
 use crate::run::{Ranking, Request, Scratch};
-use crate::snapshot::Snapshot;
 
 /// How many times its quota a channel's best proposals count as its members (see
 /// [`crate::scene::ChannelConfig::quota`]): times k.
@@ -70,7 +70,8 @@ pub(crate) fn choose(
         quotas: &quotas,
         k: request.k,
     };
-    let mut likeness = Likeness::new(request.snapshot, diversity.similarity, pool);
+    let mut likeness =
+        Likeness::new(request.snapshot, diversity.similarity, pool, diversity.mmr_lambda < 1.0);
     diversify::diversify(&shape, &mut |a, b| likeness.of(a, b, scratch))
 }
 
@@ -109,73 +110,4 @@ fn codes(attribute: &str, items: &ItemTable, item: ItemIdx) -> Vec<u32> {
             items.attributes(item).iter().filter(is_of).copied().collect()
         }
     }
-}
-
-/// How alike two candidates are, one row at a time: diversify asks for one candidate against all
-/// others before it goes on to the next.
-struct Likeness<'a> {
-    snapshot: &'a Snapshot,
-    similarity: Similarity,
-    pool: &'a [Ranked],
-    /// Candidates as a set, for channels to search in.
-    members: BitSet,
-    /// The candidate of `row`.
-    current: Option<usize>,
-    row: Vec<f32>,
-}
-
-impl<'a> Likeness<'a> {
-    fn new(snapshot: &'a Snapshot, similarity: Similarity, pool: &'a [Ranked]) -> Self {
-        let mut members = BitSet::default();
-        if similarity == Similarity::Channel {
-            members.reset_empty(snapshot.bundle.n_items());
-            pool.iter().for_each(|r| members.insert(r.item));
-        }
-        Self { snapshot, similarity, pool, members, current: None, row: Vec::new() }
-    }
-
-    fn of(&mut self, a: usize, b: usize, scratch: &mut Scratch) -> f32 {
-        if self.current != Some(a) {
-            self.fill_row(a, scratch);
-            self.current = Some(a);
-        }
-        self.row[b]
-    }
-
-    fn fill_row(&mut self, a: usize, scratch: &mut Scratch) {
-        let items = self.snapshot.bundle.items();
-        let item = self.pool[a].item;
-        self.row.clear();
-        if self.similarity == Similarity::Channel && self.fill_from_channel(item, scratch) {
-            return;
-        }
-        self.row.extend(self.pool.iter().map(|r| label_similarity(items, item, r.item)));
-    }
-
-    /// False when there is no channel, or it knows no neighbour among the candidates.
-    fn fill_from_channel(&mut self, item: ItemIdx, scratch: &mut Scratch) -> bool {
-        let Some(channel) = self.snapshot.strongest_model() else { return false };
-        let mut found = Vec::new();
-        channel.similar(item, &self.members, self.pool.len(), &mut scratch.similar, &mut found);
-        let best = found.iter().filter(|&&(i, _)| i != item).map(|&(_, s)| s).fold(0.0, f32::max);
-        if best <= 0.0 {
-            return false;
-        }
-        found.sort_unstable_by_key(|&(i, _)| i);
-        let of = |r: &Ranked| {
-            let at = found.binary_search_by_key(&r.item, |&(i, _)| i);
-            at.map_or(0.0, |at| (found[at].1 / best).clamp(0.0, 1.0))
-        };
-        self.row.extend(self.pool.iter().map(of));
-        true
-    }
-}
-
-/// Jaccard index of the categories and tags of two items; 0 without any.
-fn label_similarity(items: &ItemTable, a: ItemIdx, b: ItemIdx) -> f32 {
-    let shared = |x: &[u32], y: &[u32]| x.iter().filter(|code| y.contains(code)).count();
-    let pairs = [(items.categories(a), items.categories(b)), (items.tags(a), items.tags(b))];
-    let both: usize = pairs.iter().map(|(x, y)| shared(x, y)).sum();
-    let all: usize = pairs.iter().map(|(x, y)| x.len() + y.len()).sum::<usize>() - both;
-    if both == 0 { 0.0 } else { both as f32 / all as f32 }
 }

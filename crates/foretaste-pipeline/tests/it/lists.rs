@@ -60,7 +60,7 @@ fn an_item_without_neighbours_gets_what_is_popular_in_its_category() {
     let snapshot = snapshot(&contents);
     let outcome = similar_to(&snapshot, 2, &asking(&[], 10));
     assert_eq!(outcome.fallback, Some(Fallback::Popular));
-    let shares = |s: ItemIdx| s % 2 == 0;
+    let shares = |s: ItemIdx| s.is_multiple_of(2);
     assert!(outcome.slate.iter().all(|s| shares(s.item)), "top0 holds all even items");
     let total = &contents.popularity.total;
     let popularity: Vec<f32> = outcome.slate.iter().map(|s| total[s.item as usize]).collect();
