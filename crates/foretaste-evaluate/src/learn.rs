@@ -250,3 +250,30 @@ fn columns(scores: &ChannelScores, n_groups: usize, group_of: &[usize]) -> Vec<V
     }
     columns
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_channels_of_one_model_share_one_weight() {
+        let names = ["ease", "spectral_near", "spectral", "ials"].map(str::to_owned);
+        let (groups, of) = groups(&names);
+        assert_eq!(
+            (groups.as_slice(), of.as_slice()),
+            (&["ease".to_owned(), "spectral".to_owned(), "ials".to_owned()][..], &[0, 1, 1, 2][..],)
+        );
+        let blend = Blend { weights: vec![1.0, 0.5, 0.0], ..Blend::default() };
+        let learned = Learned { channels: groups, blend, ..Learned::default() };
+        let weights: Vec<Option<f32>> = names.iter().map(|n| learned.weight(n)).collect();
+        assert_eq!(weights, [Some(1.0), Some(0.5), Some(0.5), Some(0.0)]);
+    }
+
+    #[test]
+    fn weights_of_rescaled_scores_rank_as_before() {
+        let mut blend =
+            Blend { weights: vec![1.0, 0.5], scales: vec![2.0, 0.1], ..Blend::default() };
+        rescale(&mut blend);
+        assert_eq!(blend.weights, [0.1, 1.0]);
+    }
+}
