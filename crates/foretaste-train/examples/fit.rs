@@ -26,7 +26,8 @@ fn main() {
         return;
     };
     let threads = std::env::var_os("THREADS").and_then(|t| t.to_str()?.parse().ok()).unwrap_or(2);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
     let Some(split) = support::load(data) else { return };
     let numbers: Vec<f32> = rest.iter().filter_map(|t| t.parse().ok()).collect();
     let words: Vec<&str> =
@@ -110,8 +111,8 @@ fn factors(split: &Split, solver: Option<&str>, at: &dyn Fn(usize, f32) -> f32) 
         alpha: at(2, 30.0),
         reg: at(3, 50.0),
         reg_exponent: at(4, 0.5),
-        user_exponent: at(5, 0.5),
-        item_exponent: at(6, 0.3),
+        user_exponent: at(5, 0.0),
+        item_exponent: at(6, 0.0),
         solver,
         seed: 0,
     };
@@ -133,7 +134,7 @@ fn ease(split: &Split, whole: bool, at: &dyn Fn(usize, f32) -> f32) {
         reg_exponent: at(4, defaults.reg_exponent),
     };
     let weights = timed("ease", || match whole {
-        true => ease::fit(&split.train, &config).unwrap(),
+        true => ease::fit(&split.train, &config).expect("EASE"),
         false => local_ease::fit(&split.train, &config),
     });
     similar_quality(&format!("{config:?}, {} weights", weights.nnz()), split, &weights);
@@ -149,7 +150,8 @@ fn spectral(split: &Split, at: &dyn Fn(usize, f32) -> f32) {
         output_exponent: at(4, defaults.output_exponent),
         ..defaults
     };
-    let model = timed("spectral", || spectral::fit(&split.train, &config, None).unwrap());
+    let model =
+        timed("spectral", || spectral::fit(&split.train, &config, None).expect("the filter"));
     let (input, output) = model.factors();
     let mut users = Matrix::zeros(split.train.n_rows(), input.n_cols);
     for u in 0..users.n_rows {

@@ -1,12 +1,14 @@
 //! One call from interactions and catalogue to the channels of a bundle.
 
+use std::ops::Range;
+
 use foretaste_bundle::{Channel, ChannelModel, IalsModel, ItemItem, LowRank, UserUser};
 use foretaste_core::event::id_key;
 use foretaste_core::{Csr, IdTable, Interactions, Item, Matrix, Progress, Result};
 
 use crate::config::{Resolved, TrainConfig};
 use crate::scale::Sample;
-use crate::{content, ease, ials, item_item, local_ease, spectral, user_user};
+use crate::{content, dense, ease, ials, item_item, local_ease, spectral, user_user};
 
 /// What channels are trained from.
 #[derive(Clone, Copy, Debug)]
@@ -84,13 +86,24 @@ impl<'a> Task<'a> {
         })
     }
 
+    /// Adds the scores of a sparse item-item model for some rows of the sample.
+    fn add_sparse(&self, similar: &Csr, rows: Range<usize>, scores: &mut [f32]) {
+        for (row, scores) in rows.zip(scores.chunks_exact_mut(similar.n_cols)) {
+            let (items, values) = self.sample.rows.row(row);
+            for (&i, &x) in items.iter().zip(values) {
+                let (js, vs) = similar.row(i as usize);
+                js.iter().zip(vs).for_each(|(&j, &v)| scores[j as usize] += x * v);
+            }
+        }
+    }
+
     fn channel(&self, name: &str, scale: f32, model: ChannelModel) -> Channel {
         let weight = self.config.blend.get(name).copied().unwrap_or(0.0);
         Channel { name: name.to_owned(), scale, weight, model }
     }
 
     fn sparse(&self, name: &str, similar: Csr) -> Channel {
-        let scale = self.sample.rms(|_, x, scores| add_sparse(&similar, x, scores));
+        let scale = self.sample.rms(|rows, scores| self.add_sparse(&similar, rows, scores));
         let model = ItemItem { similar, history_exponent: 0.0 };
         self.channel(name, scale, ChannelModel::ItemItem(model))
     }
@@ -100,7 +113,7 @@ impl<'a> Task<'a> {
         if similar.nnz() == 0 {
             return Ok(None);
         }
-        let scale = self.sample.rms(|_, x, scores| add_sparse(&similar, x, scores));
+        let scale = self.sample.rms(|rows, scores| self.add_sparse(&similar, rows, scores));
         let model = ItemItem { similar, history_exponent: 0.0 };
         Ok(Some(self.channel("content", scale, ChannelModel::Content(model))))
     }
@@ -108,13 +121,10 @@ impl<'a> Task<'a> {
     fn spectral(&self) -> Result<Vec<Channel>> {
         let model = spectral::fit(self.r, &self.config.spectral, Some(&self.keys))?;
         let (input, output) = model.factors();
-        let scale = self.sample.rms(|_, (items, values), scores| {
-            add_sparse(&model.similar, (items, values), scores);
-            let mut query = vec![0f32; input.n_cols];
-            for (&i, &x) in items.iter().zip(values) {
-                query.iter_mut().zip(input.row(i as usize)).for_each(|(q, v)| *q += x * v);
-            }
-            add_products(&output, &query, scores);
+        let queries = crate::svd::multiply(&self.sample.rows, &input);
+        let scale = self.sample.rms(|rows, scores| {
+            self.add_sparse(&model.similar, rows.clone(), scores);
+            add_products(&output, (&queries, rows), scores);
         });
         let low_rank = LowRank {
             items: model.vectors,
@@ -136,9 +146,11 @@ impl<'a> Task<'a> {
         let exponent = self.config.ials_output_exponent;
         let output_scale: Vec<f32> = self.degrees.iter().map(|d| d.powf(exponent)).collect();
         let vectors = model.fold_in(&self.sample.rows, 12);
-        let scale = self.sample.rms(|row, _, scores| {
-            add_products(&model.items, vectors.row(row), scores);
-            scores.iter_mut().zip(&output_scale).for_each(|(s, o)| *s *= o);
+        let scale = self.sample.rms(|rows, scores| {
+            add_products(&model.items, (&vectors, rows), scores);
+            for scores in scores.chunks_exact_mut(output_scale.len()) {
+                scores.iter_mut().zip(&output_scale).for_each(|(s, o)| *s *= o);
+            }
         });
         let input_weight = model.item_weights.iter().map(|w| w / config.alpha).collect();
         let model = IalsModel {
@@ -158,8 +170,10 @@ impl<'a> Task<'a> {
         let config = &self.config.user_user;
         let near = user_user::fit_some(self.r, &self.sample.users, config);
         let degrees = self.r.col_counts();
-        let scale = self.sample.rms(|row, _, scores| {
-            user_user::add_votes(self.r, near.row(row), &degrees, (config, scores));
+        let scale = self.sample.rms(|rows, scores| {
+            for (row, scores) in rows.zip(scores.chunks_exact_mut(degrees.len())) {
+                user_user::add_votes(self.r, near.row(row), &degrees, (config, scores));
+            }
         });
         let model = UserUser {
             neighbours: config.neighbours,
@@ -174,17 +188,8 @@ impl<'a> Task<'a> {
     }
 }
 
-/// Adds the scores of a sparse item-item model.
-fn add_sparse(similar: &Csr, (items, values): (&[u32], &[f32]), scores: &mut [f32]) {
-    for (&i, &x) in items.iter().zip(values) {
-        let (js, vs) = similar.row(i as usize);
-        js.iter().zip(vs).for_each(|(&j, &v)| scores[j as usize] += x * v);
-    }
-}
-
-/// Adds inner products with all rows of `items`.
-fn add_products(items: &Matrix, query: &[f32], scores: &mut [f32]) {
-    let query = Matrix::from_data(query.len(), 1, query.to_vec());
-    let products = crate::dense::times(items, &query);
-    scores.iter_mut().zip(&products.data).for_each(|(s, p)| *s += p);
+/// Adds inner products of some rows of `queries` with all rows of `items`.
+fn add_products(items: &Matrix, (queries, rows): (&Matrix, Range<usize>), scores: &mut [f32]) {
+    let some = &queries.data[rows.start * queries.n_cols..rows.end * queries.n_cols];
+    dense::add_products(items, some, scores);
 }

@@ -133,7 +133,7 @@ impl TrainConfig {
                 return Err(Error::new(ErrorKind::Config, text));
             }
         }
-        let mut blend = default_blend(accurate);
+        let mut blend = default_blend(accurate, r);
         blend.extend(self.blend.clone());
         let names = default_channels(accurate).iter().map(|&c| c.to_owned()).collect();
         let channels = if self.channels.is_empty() { names } else { self.channels.clone() };
@@ -158,20 +158,25 @@ impl TrainConfig {
     }
 }
 
+/// Neighbours of the user add nothing to the blend of the others on any set tried.
 fn default_channels(accurate: bool) -> &'static [&'static str] {
     match accurate {
-        true => &["ease", "spectral", "ials", "user_user", "content"],
+        true => &["ease", "spectral", "ials", "content"],
         false => &["ease", "ials", "content"],
     }
 }
 
 /// Weights before anything has been learned on held-out data.
-fn default_blend(accurate: bool) -> BTreeMap<String, f32> {
-    let (spectral, ials) = if accurate { (0.5, 0.6) } else { (0.5, 0.4) };
+fn default_blend(accurate: bool, r: &Csr) -> BTreeMap<String, f32> {
+    let ials = match (accurate, is_dense(r)) {
+        (true, true) => 1.0,
+        (true, false) => 1.4,
+        (false, _) => 0.5,
+    };
     let weights = [
         ("item_item", 0.3),
         ("ease", 1.0),
-        ("spectral", spectral),
+        ("spectral", 1.0),
         ("ials", ials),
         ("user_user", 0.1),
         ("content", 0.05),
@@ -185,12 +190,11 @@ fn default_ease(dense: bool) -> EaseConfig {
     EaseConfig { output_exponent, k, ..EaseConfig::default() }
 }
 
-/// One direction per 80 items, between 64 and 512; pruning hurts dense matrices more.
+/// One direction per 32 items, between 32 and 512; pruning hurts dense matrices more.
 fn default_spectral(r: &Csr) -> SpectralConfig {
-    let n_items = r.n_cols;
+    let factors = (r.n_cols / 32).clamp(32, 512).next_multiple_of(16);
     let k = if is_dense(r) { 1000 } else { 400 };
-    let factors = (n_items / 80).clamp(64, 512).next_multiple_of(16);
-    let output_exponent = if n_items > ease::MAX_ITEMS { 0.4 } else { 0.2 };
+    let output_exponent = if r.n_cols > ease::MAX_ITEMS { 0.4 } else { 0.3 };
     SpectralConfig { factors, output_exponent, k, ..SpectralConfig::default() }
 }
 
@@ -198,20 +202,11 @@ fn is_dense(r: &Csr) -> bool {
     r.nnz() as f64 > DENSE * r.n_rows() as f64 * r.n_cols as f64
 }
 
-/// Dense matrices need little weight on observations and much regularisation, and popular items
-/// need no damping there.
+/// Dense matrices need less weight on observations and fewer factors.
 fn default_ials(accurate: bool, r: &Csr) -> IalsConfig {
-    let defaults = IalsConfig { factors: if accurate { 256 } else { 64 }, ..Default::default() };
     match is_dense(r) {
-        false => defaults,
-        true => IalsConfig {
-            factors: if accurate { 128 } else { 64 },
-            alpha: 10.0,
-            reg: 100.0,
-            user_exponent: 0.0,
-            item_exponent: 0.0,
-            ..defaults
-        },
+        true => IalsConfig { factors: 64, alpha: 5.0, reg: 60.0, ..IalsConfig::default() },
+        false => IalsConfig { factors: if accurate { 256 } else { 64 }, ..IalsConfig::default() },
     }
 }
 
@@ -224,9 +219,9 @@ mod tests {
         let sparse = Csr::empty(10, 41_000);
         let accurate = TrainConfig::profile("accurate").unwrap().resolve(&sparse).unwrap();
         assert_eq!((accurate.spectral.factors, accurate.ials.factors), (512, 256));
-        assert!(!accurate.ease_is_dense && accurate.channels.len() == 5);
+        assert!(!accurate.ease_is_dense && accurate.channels.len() == 4);
         let small = TrainConfig::profile("fast").unwrap().resolve(&Csr::empty(9, 3700)).unwrap();
-        assert_eq!((small.spectral.factors, small.ials.factors), (64, 64));
+        assert_eq!((small.spectral.factors, small.ials.factors), (128, 64));
         assert!(small.ease_is_dense);
         assert_eq!(TrainConfig::profile("best").unwrap_err().kind(), ErrorKind::Config);
     }

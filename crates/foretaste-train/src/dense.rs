@@ -63,3 +63,17 @@ pub(crate) fn times(m: &Matrix, t: &Matrix) -> Matrix {
     });
     out
 }
+
+/// Adds the inner products of the rows `queries` (of the width of `items`) with all rows of
+/// `items`, sequentially.
+pub(crate) fn add_products(items: &Matrix, queries: &[f32], scores: &mut [f32]) {
+    let (n, k) = (items.n_rows, items.n_cols);
+    if n == 0 || k == 0 {
+        return;
+    }
+    let count = queries.len() / k;
+    let out = MatMut::from_row_major_slice_mut(scores, count, n);
+    let queries = MatRef::from_row_major_slice(queries, count, k);
+    let items = MatRef::from_row_major_slice(&items.data, n, k);
+    matmul(out, Accum::Add, queries, items.transpose(), 1.0, Par::Seq);
+}

@@ -168,8 +168,8 @@ fn put_panel(
     if i < from {
         row[from..to].copy_from_slice(scaled.row(i));
     } else if i < to {
-        for j in i..row.len() {
-            row[j] = match j < to {
+        for (j, v) in row.iter_mut().enumerate().skip(i) {
+            *v = match j < to {
                 true => -inverse.row(i - from)[j - from],
                 false => scaled.row(j)[i - from],
             };

@@ -50,7 +50,7 @@ impl Kernel for CgTile<'_> {
         p[n * k..].fill(0.0);
         times_gram::<S>(p, &gram.data, k, q);
         let mut rr = [0f32; TILE];
-        for t in 0..n {
+        for (t, rr) in rr.iter_mut().enumerate().take(n) {
             let at = t * k..(t + 1) * k;
             let (r, p, q) = (&mut r[at.clone()], &mut p[at.clone()], &q[at.clone()]);
             let reg = side.reg[first + t];
@@ -59,17 +59,17 @@ impl Kernel for CgTile<'_> {
             }
             entries::<S>(side, first + t, p, r, |w, s| 1.0 + w - w * s);
             p.copy_from_slice(r);
-            rr[t] = dot::<S>(r, r);
+            *rr = dot::<S>(r, r);
         }
         for _ in 0..steps {
             times_gram::<S>(p, &gram.data, k, q);
-            for t in 0..n {
+            for (t, rr) in rr.iter_mut().enumerate().take(n) {
                 let at = t * k..(t + 1) * k;
                 let (r, p) = (&mut r[at.clone()], &mut p[at.clone()]);
                 let (q, u) = (&mut q[at.clone()], &mut u[at]);
                 axpy::<S>(side.reg[first + t], p, q);
                 entries::<S>(side, first + t, p, q, |w, s| w * s);
-                rr[t] = advance::<S>(rr[t], (p, q), r, u);
+                *rr = advance::<S>(*rr, (p, q), r, u);
             }
         }
         clear_empty(side, first, k, u);

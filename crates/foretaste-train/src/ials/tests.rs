@@ -92,8 +92,8 @@ fn names_of_items_do_not_matter() {
     let a = fit_keyed(&r, &config, Some(&keys), &NoProgress);
     let renamed = planted::permute_columns(&r, &permutation);
     let b = fit_keyed(&renamed, &config, Some(&permuted_keys), &NoProgress);
-    for i in 0..30 {
-        let pairs = a.items.row(i).iter().zip(b.items.row(permutation[i] as usize));
+    for (i, &to) in permutation.iter().enumerate() {
+        let pairs = a.items.row(i).iter().zip(b.items.row(to as usize));
         let worst = pairs.map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-3, "item {i} moved by {worst}");
     }

@@ -11,7 +11,6 @@ use crate::support::{Split, add_products, add_similar, load, quality};
 
 #[track_caller]
 fn in_band(name: &str, actual: f64, (low, high): (f64, f64)) {
-    println!("{name}: {actual:.4}");
     assert!((low..high).contains(&actual), "{name}: {actual:.4} is outside {low}..{high}");
 }
 

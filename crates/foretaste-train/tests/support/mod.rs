@@ -42,8 +42,9 @@ pub fn load(name: &str) -> Option<Split> {
 
 fn lists(text: &str) -> Vec<(usize, Vec<u32>)> {
     let line = |l: &str| {
-        let mut numbers = l.split_ascii_whitespace().map(|t| t.parse::<u32>().unwrap());
-        numbers.next().map(|user| (user as usize, numbers.collect()))
+        let mut numbers =
+            l.split_ascii_whitespace().map(|t| t.parse().expect("a list holds numbers"));
+        numbers.next().map(|user: u32| (user as usize, numbers.collect()))
     };
     text.lines().filter_map(line).collect()
 }
