@@ -10,8 +10,8 @@ use crate::likeness::Likeness;
 use crate::merge::Ranked;
 use crate::run::{Ranking, Request, Scratch};
 
-/// How many times its quota a channel's best proposals count as its members (see
-/// [`crate::scene::ChannelConfig::quota`]): times k.
+/// A channel's best proposals count as its members for a quota (see
+/// [`crate::scene::ChannelConfig::quota`]): this many times k of them.
 const MEMBERS_PER_K: usize = 4;
 
 /// Candidates that must come in order.

@@ -41,7 +41,8 @@ impl Trends {
     /// counts as no activity.
     ///
     /// # Cost
-    /// One pass over each window: about 50 us per 100,000 items.
+    /// One pass over each window with a logarithm per active item: about 2 ms for three windows of
+    /// 40,000 active items.
     pub fn new(hour: Vec<f32>, day: Vec<f32>, week: Vec<f32>) -> Self {
         Self { windows: [hour, day, week].map(Ranked::new) }
     }
