@@ -10,9 +10,9 @@ use crate::FilterExpr;
 use crate::diversify::{CapConfig, DiversityConfig};
 use crate::outcome::Fallback;
 
-/// Items that each channel proposes unless the scene says otherwise: at 20 wanted items more
-/// candidates changed no figure of quality.
-pub const CANDIDATES: usize = 400;
+/// Items that each channel proposes unless the scene says otherwise. On gowalla, Recall@20 and
+/// NDCG@20 of a blend of three channels are the same with 100, 300 and 500.
+pub const CANDIDATES: usize = 300;
 /// Channels that one scene may name; with the bundle's own they stay below 64 in a request.
 const MOST_CHANNELS: usize = 32;
 /// Candidates that each channel may be asked for.
