@@ -251,8 +251,7 @@ fn latest(times: &[TimeMs], n: usize, user: usize) -> Vec<usize> {
 /// Efraimidis & Spirakis, "Weighted random sampling with a reservoir", 2006 (exponential keys).
 fn drawn(items: &[ItemIdx], weights: &[f32], n: usize, mut rng: Rng) -> Vec<usize> {
     let key = |&i: &ItemIdx| rng.exp() / f64::from(weights[i as usize]).max(1e-30);
-    let mut keys: Vec<(f64, usize)> =
-        items.iter().map(key).zip(0..).map(|(key, at)| (key, at)).collect();
+    let mut keys: Vec<(f64, usize)> = items.iter().map(key).zip(0..).collect();
     keys.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     keys.into_iter().take(n).map(|(_, at)| at).collect()
 }

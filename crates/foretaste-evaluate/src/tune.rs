@@ -125,7 +125,7 @@ fn propose(
     let mut rng = Rng::stream(config.seed, trials.len() as u64);
     let guided = config.method == Method::Tpe
         && trials.len() > config.startup
-        && trials.len() % EXPLORE_EVERY != 0;
+        && !trials.len().is_multiple_of(EXPLORE_EVERY);
     let points = if guided { tpe::propose(space, trials, &mut rng) } else { None };
     let points = points.unwrap_or_else(|| space.iter().map(|_| rng.f64()).collect());
     space.iter().zip(points).map(|(p, at)| (p.name.clone(), p.range.value(at))).collect()
