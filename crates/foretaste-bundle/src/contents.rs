@@ -269,6 +269,9 @@ impl Popularity {
         for (name, values) in windows {
             expect_len(&format!("popularity {name}"), values.len(), n_items)?;
             finite(&format!("popularity {name}"), values)?;
+            if let Some(value) = values.iter().find(|v| **v < 0.0) {
+                return Err(invalid(format!("popularity {name}: {value} is negative")));
+            }
         }
         Ok(())
     }
@@ -291,7 +294,9 @@ impl Channel {
             return Err(invalid("a name is 1 to 32 characters of a-z, 0-9 and _".into()));
         }
         positive("scale", self.scale)?;
-        finite("weight", &[self.weight])?;
+        if !self.weight.is_finite() || self.weight < 0.0 {
+            return Err(invalid(format!("weight: {} is not 0 or more", self.weight)));
+        }
         match &self.model {
             ChannelModel::ItemItem(m) | ChannelModel::Content(m) => m.check(n_items),
             ChannelModel::LowRank(m) => m.check(n_items),

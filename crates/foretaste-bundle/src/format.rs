@@ -119,11 +119,16 @@ impl SectionWriter {
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&header)?;
         file.sync_all()?;
-        let mut permissions = file.metadata()?.permissions();
-        permissions.set_readonly(true);
-        fs_err::set_permissions(file.path(), permissions)?;
-        Ok(())
+        read_only(file.path())
     }
+}
+
+/// Takes the right to write away, so that nobody changes a mapped file by accident.
+pub(crate) fn read_only(path: &Path) -> Result<()> {
+    let mut permissions = fs_err::metadata(path)?.permissions();
+    permissions.set_readonly(true);
+    fs_err::set_permissions(path, permissions)?;
+    Ok(())
 }
 
 /// One array of a mapped file.

@@ -46,6 +46,10 @@ impl Histories {
         {
             return bad("rows of histories are out of range or disagree");
         }
+        let ascends = |u: u32| h.of_user(u).0.windows(2).all(|w| w[0] < w[1]);
+        if !(0..n_users as u32).all(ascends) {
+            return bad("the items of a user do not ascend");
+        }
         if h.weights.get().iter().any(|w| !w.is_finite()) {
             return bad("a weight is not finite");
         }

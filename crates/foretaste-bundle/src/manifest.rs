@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{FORMAT_VERSION, FileKind};
 
+/// Name of the file with the BLAKE3 of the manifest, hex: the root of all other digests.
+pub(crate) const SEAL: &str = "SEAL";
 /// Name of the manifest's file.
 pub const MANIFEST: &str = "manifest.json";
 

@@ -10,7 +10,7 @@ use crate::channel::LoadedChannel;
 use crate::format::{FileKind, SectionReader};
 use crate::histories::Histories;
 use crate::items::ItemTable;
-use crate::manifest::{FileEntry, MANIFEST, Manifest};
+use crate::manifest::{FileEntry, MANIFEST, Manifest, SEAL};
 use crate::mmap::MappedFile;
 use crate::popularity::{LoadedPopularity, PopularityView, Segments};
 use crate::registry::BundleId;
@@ -47,6 +47,7 @@ impl Bundle {
             return Err(Error::corrupt(format!("{}: is no folder", folder.display())));
         }
         let manifest_file = MappedFile::open(&folder.join(MANIFEST))?;
+        check_seal(&folder, manifest_file.bytes())?;
         let manifest = Manifest::parse(manifest_file.bytes(), id.as_str())?;
         let files = manifest.files.par_iter().map(|f| open_file(&folder, f));
         let files: Files = Files(files.collect::<Result<Vec<_>>>()?);
@@ -141,6 +142,16 @@ impl Files {
             found.ok_or_else(|| Error::corrupt(format!("{MANIFEST}: does not list {name}")))?;
         SectionReader::new(file.clone(), name, kind)
     }
+}
+
+fn check_seal(folder: &Path, manifest: &[u8]) -> Result<()> {
+    let seal = MappedFile::open(&folder.join(SEAL))?;
+    let digest = blake3::hash(manifest).to_hex();
+    if seal.bytes() == digest.as_bytes() {
+        return Ok(());
+    }
+    let text = format!("{}: {MANIFEST} does not have the digest in {SEAL}", folder.display());
+    Err(Error::corrupt(text))
 }
 
 fn open_file(folder: &Path, entry: &FileEntry) -> Result<(String, Arc<MappedFile>)> {

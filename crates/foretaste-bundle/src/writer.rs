@@ -4,18 +4,23 @@
 //! id, which ends in a digest of all files: writing the same contents twice is one bundle.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use foretaste_core::{Error, Result};
 
 use crate::channel::{LoadedIals, LoadedItemItem, LoadedLowRank, LoadedUserUser};
 use crate::contents::{BundleContents, Channel, ChannelModel};
-use crate::format::{FORMAT_VERSION, FileKind, SectionWriter};
+use crate::format::{FORMAT_VERSION, FileKind, SectionWriter, read_only};
 use crate::histories::Histories;
 use crate::items::ItemTable;
-use crate::manifest::{ChannelEntry, Counts, FileEntry, MANIFEST, Manifest};
+use crate::manifest::{ChannelEntry, Counts, FileEntry, MANIFEST, Manifest, SEAL};
 use crate::popularity::{LoadedPopularity, Segments};
+use crate::reader::Bundle;
 use crate::registry::{BundleId, sync_folder};
 use crate::text::IdIndex;
+
+/// Start of the names of folders that are being written; the writer's pid follows.
+const TEMPORARY: &str = ".tmp-";
 
 pub(crate) const ITEMS: &str = "items.bin";
 pub(crate) const USERS: &str = "users.bin";
@@ -32,7 +37,7 @@ pub fn write(root: &Path, contents: &BundleContents) -> Result<BundleId> {
     contents.check()?;
     fs_err::create_dir_all(root)?;
     remove_leftovers(root)?;
-    let temporary = root.join(format!(".tmp-{}", std::process::id()));
+    let temporary = root.join(temporary_name());
     fs_err::create_dir(&temporary)?;
     let outcome = write_files(&temporary, contents).and_then(|id| publish(root, &temporary, id));
     if outcome.is_err() {
@@ -42,16 +47,19 @@ pub fn write(root: &Path, contents: &BundleContents) -> Result<BundleId> {
     outcome
 }
 
+/// A name that no other write has, in this process or another.
+fn temporary_name() -> String {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    format!("{TEMPORARY}{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Removes temporary folders of writers that no longer run.
 fn remove_leftovers(root: &Path) -> Result<()> {
     for entry in fs_err::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|n| n.strip_prefix(".tmp-"));
-        let is_dead = |pid: &str| {
-            pid == std::process::id().to_string() || !Path::new("/proc").join(pid).exists()
-        };
-        if pid.is_some_and(is_dead) {
+        let pid = name.to_str().and_then(|n| n.strip_prefix(TEMPORARY)?.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             fs_err::remove_dir_all(entry.path())?;
         }
     }
@@ -152,9 +160,14 @@ fn write_manifest(
     let seconds = head.as_of_ms.max(0) / 1000;
     let id = BundleId::new(&format!("{seconds:011}-{}", &digest[..12]))?;
     manifest.id = id.to_string();
-    let path = folder.join(MANIFEST);
-    fs_err::write(&path, text(&manifest)?)?;
-    fs_err::File::open(&path)?.sync_all()?;
+    let text = text(&manifest)?;
+    let seal = blake3::hash(&text).to_hex().to_string();
+    for (name, bytes) in [(MANIFEST, text.as_slice()), (SEAL, seal.as_bytes())] {
+        let path = folder.join(name);
+        fs_err::write(&path, bytes)?;
+        fs_err::File::open(&path)?.sync_all()?;
+        read_only(&path)?;
+    }
     sync_folder(folder)?;
     Ok(id)
 }
@@ -162,8 +175,17 @@ fn write_manifest(
 fn publish(root: &Path, temporary: &Path, id: BundleId) -> Result<BundleId> {
     let target: PathBuf = root.join(id.as_str());
     if target.exists() {
-        // The same contents were written before.
-        fs_err::remove_dir_all(temporary)?;
+        if Bundle::open(root, &id).is_ok() {
+            // The same contents were written before.
+            fs_err::remove_dir_all(temporary)?;
+            return Ok(id);
+        }
+        // A damaged bundle of the same contents makes room for a whole one.
+        let aside = root.join(temporary_name());
+        fs_err::rename(&target, &aside)?;
+        fs_err::rename(temporary, &target)?;
+        fs_err::remove_dir_all(aside)?;
+        sync_folder(root)?;
         return Ok(id);
     }
     fs_err::rename(temporary, &target)?;

@@ -33,7 +33,12 @@ fn reseal(folder: &Path) {
         entry["bytes"] = bytes.len().into();
         entry["blake3"] = blake3::hash(&bytes).to_hex().to_string().into();
     }
-    overwrite(&path, &serde_json::to_vec(&manifest).unwrap());
+    write_manifest(folder, &serde_json::to_vec(&manifest).unwrap());
+}
+
+fn write_manifest(folder: &Path, text: &[u8]) {
+    overwrite(&folder.join("manifest.json"), text);
+    overwrite(&folder.join("SEAL"), blake3::hash(text).to_hex().as_bytes());
 }
 
 fn fresh() -> (tempfile::TempDir, BundleId, PathBuf) {
@@ -62,12 +67,7 @@ fn every_flipped_byte_is_found() {
             let mut bad = good.clone();
             bad[at] ^= 1 << rng.below(8);
             overwrite(&path, &bad);
-            if let Ok(bundle) = Bundle::open(root.path(), &id) {
-                // White space and figures of the manifest carry no checksum; its meaning is
-                // unchanged or at least consistent with the files.
-                assert!(path.ends_with("manifest.json"), "{path:?} at {at}");
-                assert_eq!(bundle.n_items(), crate::planted::N_ITEMS);
-            }
+            refused(root.path(), &id, &format!("{path:?} with byte {at} flipped"));
         }
         overwrite(&path, &good);
     }
@@ -139,12 +139,9 @@ fn cut_files_missing_files_and_foreign_versions_are_refused() {
     }
     let manifest = folder.join("manifest.json");
     let text = fs_err::read_to_string(&manifest).unwrap();
-    overwrite(
-        &manifest,
-        text.replace("\"format_version\": 1", "\"format_version\": 2")
-            .replace("\"format_version\":1", "\"format_version\":2")
-            .as_bytes(),
-    );
+    let newer = text.replace("\"format_version\": 1", "\"format_version\": 2");
+    let newer = newer.replace("\"format_version\":1", "\"format_version\":2");
+    write_manifest(&folder, newer.as_bytes());
     let error = Bundle::open(root.path(), &id).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
 }

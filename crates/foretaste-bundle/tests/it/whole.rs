@@ -59,7 +59,24 @@ fn contents_that_contradict_each_other_are_refused_and_leave_nothing() {
     bad.popularity.day.pop();
     assert!(write(folder.path(), &bad).is_err());
     let mut bad = contents(1);
+    bad.popularity.day[3] = -1.0;
+    assert!(write(folder.path(), &bad).is_err());
+    let mut bad = contents(1);
+    bad.channels[0].weight = -1.0;
+    assert!(write(folder.path(), &bad).is_err());
+    let mut bad = contents(1);
     bad.items[3].item_id = "item-4".into();
     assert!(write(folder.path(), &bad).is_err());
     assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn writing_the_same_contents_again_repairs_a_damaged_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = write(folder.path(), &contents(1)).unwrap();
+    let file = folder.path().join(id.as_str()).join("items.bin");
+    fs_err::remove_file(&file).unwrap();
+    assert!(Bundle::open(folder.path(), &id).is_err());
+    assert_eq!(write(folder.path(), &contents(1)).unwrap(), id);
+    Bundle::open(folder.path(), &id).unwrap();
 }
