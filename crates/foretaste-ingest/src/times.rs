@@ -1,0 +1,98 @@
+//! Times as people write them.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use foretaste_core::TimeMs;
+
+/// The time in ms since the epoch: unix seconds, milliseconds, microseconds or nanoseconds (told
+/// apart by magnitude; fractions allowed), RFC 3339, `YYYY-MM-DD HH:MM:SS[.fff]` or a date, both
+/// taken as UTC. `None` when it is none of these, or outside the years 1 to 9999.
+pub fn parse_time(text: &str) -> Option<TimeMs> {
+    let text = text.trim();
+    let bytes = text.as_bytes();
+    if !bytes.is_empty() && bytes.len() <= 19 && bytes.iter().all(u8::is_ascii_digit) {
+        return in_range(scale(text.parse().ok()?));
+    }
+    if bytes.len() >= 8 && bytes.get(4) == Some(&b'-') {
+        return in_range(calendar(text)?);
+    }
+    let number: f64 = text.parse().ok().filter(|n: &f64| n.abs() < i64::MAX as f64)?;
+    if number.abs() < SECONDS_BELOW as f64 {
+        return in_range((number * 1e3).round() as i64);
+    }
+    in_range(scale(number as i64))
+}
+
+/// Unix seconds below this (year 5138) are seconds; milliseconds from March 1973 are above it.
+const SECONDS_BELOW: i64 = 100_000_000_000;
+const YEAR_1_MS: i64 = -62_135_596_800_000;
+const YEAR_10000_MS: i64 = 253_402_300_800_000;
+
+fn scale(number: i64) -> TimeMs {
+    match number.unsigned_abs() {
+        n if n < SECONDS_BELOW as u64 => number * 1_000,
+        n if n < SECONDS_BELOW as u64 * 1_000 => number,
+        n if n < SECONDS_BELOW as u64 * 1_000_000 => number / 1_000,
+        _ => number / 1_000_000,
+    }
+}
+
+fn in_range(ms: TimeMs) -> Option<TimeMs> {
+    (YEAR_1_MS..YEAR_10000_MS).contains(&ms).then_some(ms)
+}
+
+fn calendar(text: &str) -> Option<TimeMs> {
+    if text.len() == 10 {
+        let date: NaiveDate = text.parse().ok()?;
+        return Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis());
+    }
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.timestamp_millis());
+    }
+    let text = text.strip_suffix(" UTC").unwrap_or(text);
+    let read = |format| NaiveDateTime::parse_from_str(text, format).ok();
+    let formats = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M"];
+    formats.into_iter().find_map(read).map(|t| t.and_utc().timestamp_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<TimeMs>) {
+        assert_eq!(parse_time(text), expected, "{text}");
+    }
+
+    #[test]
+    fn the_same_moment_in_every_form() {
+        let moment = Some(978_300_019_000);
+        let forms = [
+            "978300019",
+            "978300019000",
+            "978300019000000",
+            "978300019000000000",
+            "978300019.0",
+            "9.78300019e8",
+            "2000-12-31T22:00:19Z",
+            "2000-12-31T23:00:19+01:00",
+            "2000-12-31 22:00:19",
+            "2000-12-31 22:00:19.000",
+            "2000-12-31T22:00:19",
+            "2000-12-31 22:00:19 UTC",
+            " 978300019 ",
+        ];
+        forms.iter().for_each(|f| check(f, moment));
+        check("2000-12-31", Some(978_220_800_000));
+        check("1970-01-01", Some(0));
+        check("978300019.25", Some(978_300_019_250));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        let bad = ["", "0000-00-00", "0000-00-00 00:00:00", "2000-13-01", "2000-02-30", "soon"];
+        bad.iter().for_each(|b| check(b, None));
+        ["NaN", "inf", "99999999999999999999", "2000-01-01 25:00:00"]
+            .iter()
+            .for_each(|b| check(b, None));
+    }
+}
