@@ -1,1 +1,25 @@
-//! Foretaste serve.
+//! The HTTP rim of Foretaste: routes, live state, snapshots, metrics, the page.
+//!
+//! [`Server::bind`] then [`Server::run`]. A request is parsed, pins one snapshot, has its query
+//! prepared from the bundle's history and recent events, is computed on a bounded pool of threads
+//! and answered in external ids. Writes are acknowledged when the store says they are durable.
+//!
+//! This crate knows no SQL, no training and no command line; it reads neither the environment nor
+//! a configuration file.
+
+mod answer;
+mod app;
+mod bundles;
+mod config;
+mod cpu;
+mod http;
+mod live;
+mod metrics;
+mod net;
+mod prepare;
+mod server;
+mod snapshots;
+
+pub use answer::{Because, ChannelOpinion, ChannelShare, Explained, Recommended, Slate};
+pub use config::{ServeConfig, Timeouts};
+pub use server::{Addresses, Server, serve};

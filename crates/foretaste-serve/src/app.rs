@@ -1,0 +1,218 @@
+//! What every handler shares: the store's door, live state, snapshots, workers, metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use foretaste_core::{Event, Result, TimeMs};
+use foretaste_pipeline::{Scene, Scenes, Scratch};
+use foretaste_store::{AppendOutcome, Store};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::info;
+
+use crate::bundles::Bundles;
+use crate::config::ServeConfig;
+use crate::cpu::{CpuPool, Refused};
+use crate::http;
+use crate::http::problem::Problem;
+use crate::live::erased::Erased;
+use crate::live::recent::Recent;
+use crate::metrics::{Metrics, ReasonLabel, StageLabel};
+use crate::snapshots::{Pinned, Snapshots};
+
+/// Bodies above 64 KiB in memory at a time: at 8 MiB each, 256 MiB.
+const LARGE_BODIES: usize = 32;
+
+/// The server behind its routes.
+pub(crate) struct App {
+    pub(crate) config: ServeConfig,
+    pub(crate) scenes: Scenes,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) bundles: Arc<Bundles>,
+    pub(crate) recent: Arc<Recent>,
+    pub(crate) erased: Erased,
+    /// The API's description as JSON.
+    pub(crate) openapi: Bytes,
+    store: Arc<dyn Store>,
+    store_slots: Semaphore,
+    large_bodies: Semaphore,
+    cpu: CpuPool<Scratch>,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Rebuilds live state from the store and starts the workers.
+    ///
+    /// # Errors
+    /// `Config` for a wrong setting, the store's for unreadable state.
+    pub(crate) fn open(
+        config: ServeConfig,
+        store: Arc<dyn Store>,
+        bundles_root: std::path::PathBuf,
+        scenes: Scenes,
+    ) -> Result<Self> {
+        config.check()?;
+        let metrics = Metrics::new();
+        let recent = Arc::new(Recent::new(config.live_events_per_user, config.live_events));
+        let last_seq = store.tail(0, &mut |_, event| {
+            let recorded = recent.record(&event);
+            metrics.live_evicted.inc_by(recorded.evicted as u64);
+            Ok(())
+        })?;
+        metrics.live_events.set(recent.len() as i64);
+        info!(last_seq, events = recent.len(), "live state rebuilt");
+        let snapshots = Arc::new(Snapshots::default());
+        let bundles = Bundles::new(
+            bundles_root,
+            Arc::clone(&store),
+            Arc::clone(&snapshots),
+            Arc::clone(&recent),
+            Arc::clone(&metrics),
+        );
+        Ok(Self {
+            erased: Erased::open(store.as_ref())?,
+            openapi: http::description()?,
+            store_slots: Semaphore::new(config.store_calls),
+            large_bodies: Semaphore::new(LARGE_BODIES),
+            cpu: CpuPool::start(config.workers(), config.cpu_queue, Arc::clone(&metrics))?,
+            draining: AtomicBool::new(false),
+            bundles: Arc::new(bundles),
+            config,
+            scenes,
+            metrics,
+            snapshots,
+            recent,
+            store,
+        })
+    }
+
+    /// Pins the present snapshot for one request.
+    ///
+    /// # Errors
+    /// 503 before the first bundle went live.
+    pub(crate) fn pin(&self) -> Result<Arc<Pinned>, Problem> {
+        self.snapshots.pin().ok_or_else(|| {
+            Problem::unavailable("no-bundle", "no bundle is live yet: train one or promote one")
+        })
+    }
+
+    /// The scene of a request.
+    ///
+    /// # Errors
+    /// 400 naming the scenes there are.
+    pub(crate) fn scene(&self, name: Option<&str>) -> Result<&Scene, Problem> {
+        let name = name.unwrap_or(&self.config.default_scene);
+        self.scenes.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.scenes.iter().map(Scene::name).collect();
+            Problem::invalid(format!("unknown scene; there are: {}", names.join(", ")))
+        })
+    }
+
+    /// Calls the store on a thread that may block.
+    ///
+    /// # Errors
+    /// 503 when too many calls are in flight, else the store's error as a problem.
+    pub(crate) async fn store<T: Send + 'static>(
+        self: &Arc<Self>,
+        call: impl FnOnce(&Self, &dyn Store) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let Ok(_slot) = self.store_slots.try_acquire() else {
+            self.metrics.shed.get_or_create(&ReasonLabel { reason: "store_calls" }).inc();
+            return Err(Problem::unavailable("busy", "too many writes at once; try again"));
+        };
+        let app = Arc::clone(self);
+        let called = tokio::task::spawn_blocking(move || call(&app, app.store.as_ref())).await;
+        match called {
+            Ok(result) => result.map_err(Problem::from),
+            Err(_) => {
+                self.metrics.panics.inc();
+                Err(Problem::internal())
+            }
+        }
+    }
+
+    /// A place among the large bodies that may be in memory at a time.
+    ///
+    /// # Errors
+    /// 503 when there is none.
+    pub(crate) fn large_body(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.large_bodies.try_acquire().map_err(|_| {
+            self.metrics.shed.get_or_create(&ReasonLabel { reason: "large_bodies" }).inc();
+            Problem::unavailable("busy", "too many large batches at once; try again")
+        })
+    }
+
+    /// Computes on a worker.
+    ///
+    /// # Errors
+    /// 503 when the queue is full, 500 when the job panicked.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Scratch) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.cpu.run(job).await.map_err(|refused| match refused {
+            Refused::Full => Problem::unavailable("busy", "too many requests wait; try again"),
+            Refused::Closed => Problem::unavailable("stopping", "the server is shutting down"),
+            Refused::Panicked => Problem::internal(),
+        })
+    }
+
+    /// Stores events; once they are durable they count in the next answer.
+    pub(crate) async fn write_events(
+        self: &Arc<Self>,
+        events: Vec<Event>,
+    ) -> Result<AppendOutcome, Problem> {
+        self.store(move |app, store| {
+            let outcome = store.append_events(&events)?;
+            app.metrics.events_written.inc_by(outcome.accepted as u64);
+            app.metrics.events_duplicate.inc_by(outcome.duplicates as u64);
+            if outcome.accepted > 0 {
+                app.take_notice(&events);
+            }
+            Ok(outcome)
+        })
+        .await
+    }
+
+    fn take_notice(&self, events: &[Event]) {
+        for event in events {
+            let recorded = self.recent.record(event);
+            self.metrics.live_evicted.inc_by(recorded.evicted as u64);
+            if recorded.is_new {
+                self.snapshots.count(event);
+            }
+        }
+        self.metrics.live_events.set(self.recent.len() as i64);
+    }
+
+    /// Whether requests are welcome: a bundle is live and nobody asked to stop.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_draining() && self.snapshots.pin().is_some()
+    }
+
+    /// Turns readiness off for good.
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Relaxed);
+        self.metrics.ready.set(0);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Records the time since `since` for a stage and starts the next one.
+    pub(crate) fn stage(metrics: &Metrics, stage: &'static str, since: Instant) -> Instant {
+        let now = Instant::now();
+        let seconds = now.duration_since(since).as_secs_f64();
+        metrics.stages.get_or_create(&StageLabel { stage }).observe(seconds);
+        now
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now_ms() -> TimeMs {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,161 @@
+//! Everything about the rim that an operator may set. Durations are milliseconds in the file and
+//! `Duration`s after [`Timeouts`]' accessors; nothing here reads a file or the environment.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use foretaste_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+/// The section `[serve]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeConfig {
+    /// Address of the public listener; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Address of a second listener for the admin routes and `/metrics`. Without it they are on
+    /// the public listener if, and only if, that is a loopback address.
+    pub admin_listen: Option<SocketAddr>,
+    /// Serves `/metrics` on the public listener even when it is not a loopback address.
+    pub public_metrics: bool,
+    /// Worker threads that compute answers; 0 = one per core.
+    pub cpu_threads: usize,
+    /// Requests that may wait for a worker; more are refused with 503.
+    pub cpu_queue: usize,
+    /// Open connections per listener; more are refused with 503.
+    pub max_connections: usize,
+    /// Store calls in flight; more are refused with 503.
+    pub store_calls: usize,
+    /// Scene of requests that name none.
+    pub default_scene: String,
+    /// Recent events kept in memory per user, newest first.
+    pub live_events_per_user: usize,
+    /// Recent events kept in memory in total; the oldest go first.
+    pub live_events: usize,
+    /// How often `bundles/CURRENT` is looked at, in ms.
+    pub watch_ms: u64,
+    /// How often live trends are published, in ms.
+    pub trends_ms: u64,
+    /// Requests slower than this are logged as warnings, in ms.
+    pub slow_ms: u64,
+    /// Bounds on clients and on shutting down.
+    pub timeouts: Timeouts,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: None,
+            public_metrics: false,
+            cpu_threads: 0,
+            cpu_queue: 1_024,
+            max_connections: 10_000,
+            store_calls: 256,
+            default_scene: "default".to_owned(),
+            live_events_per_user: 200,
+            live_events: 2_000_000,
+            watch_ms: 1_000,
+            trends_ms: 1_000,
+            slow_ms: 500,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl ServeConfig {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// `Config`, naming the key and the allowed range.
+    pub fn check(&self) -> Result<()> {
+        let positive = [
+            ("cpu_queue", self.cpu_queue),
+            ("max_connections", self.max_connections),
+            ("store_calls", self.store_calls),
+            ("live_events_per_user", self.live_events_per_user),
+            ("live_events", self.live_events),
+            ("watch_ms", self.watch_ms as usize),
+            ("trends_ms", self.trends_ms as usize),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    format!("serve.{key} is 0; set it to at least 1"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of worker threads to start.
+    pub fn workers(&self) -> usize {
+        match self.cpu_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
+}
+
+/// Bounds on the patience with clients, all in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// From the accepted connection to its first byte.
+    pub first_byte_ms: u64,
+    /// From the first byte of a request to the end of its head.
+    pub header_ms: u64,
+    /// From the end of the head to the end of the body.
+    pub body_ms: u64,
+    /// Between two requests of one connection.
+    pub idle_ms: u64,
+    /// Without any progress while the client does not read its response.
+    pub write_ms: u64,
+    /// Whole request, body included.
+    pub request_ms: u64,
+    /// Still serving, but not ready, before a shutdown stops accepting.
+    pub drain_ms: u64,
+    /// For requests in flight once accepting has stopped.
+    pub shutdown_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            first_byte_ms: 3_000,
+            header_ms: 3_000,
+            body_ms: 5_000,
+            idle_ms: 75_000,
+            write_ms: 10_000,
+            request_ms: 10_000,
+            drain_ms: 1_000,
+            shutdown_ms: 20_000,
+        }
+    }
+}
+
+/// `ms` as a duration.
+pub(crate) fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_bound_is_named() {
+        let config = ServeConfig { cpu_queue: 0, ..Default::default() };
+        let error = config.check().expect_err("a queue of nothing");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("serve.cpu_queue"), "{error}");
+        ServeConfig::default().check().expect("defaults are valid");
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        serde_json::from_str::<ServeConfig>(r#"{"listen":"127.0.0.1:1"}"#).expect("known key");
+        serde_json::from_str::<ServeConfig>(r#"{"listn":"127.0.0.1:1"}"#).expect_err("typo");
+    }
+}

@@ -1,0 +1,163 @@
+//! What surrounds every request: refusing malformed HTTP, request ids, the time limit, headers,
+//! metrics and the log line.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{HeaderMap, Method, StatusCode, Version};
+use tracing::{debug, error, warn};
+
+use super::problem::Problem;
+use crate::app::App;
+use crate::config::millis;
+use crate::metrics::RequestLabels;
+use crate::net::connection::AmbiguousLength;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MOST_URI_BYTES: usize = 48 << 10;
+const MOST_ID_BYTES: usize = 64;
+
+/// The middleware around all routes of a listener.
+pub(crate) async fn envelope(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let method = method_label(request.method());
+    let route = request.extensions().get::<MatchedPath>().map_or("none", |p| label(p.as_str()));
+    let is_http1 = request.version() <= Version::HTTP_11;
+    let id = request_id(request.headers());
+    let mut response = match refuse(&request) {
+        Some(problem) => closing(problem.into_response()),
+        None => within(millis(app.config.timeouts.request_ms), next.run(request)).await,
+    };
+    let status = response.status();
+    finish(response.headers_mut(), &id);
+    if is_http1 && (app.is_draining() || ends_connection(status)) {
+        response = closing(response);
+    }
+    let elapsed = started.elapsed();
+    let labels = RequestLabels { method, route, status: status.as_u16() };
+    app.metrics.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    log(&labels, &id, elapsed, millis(app.config.slow_ms));
+    response
+}
+
+async fn within(limit: Duration, response: impl Future<Output = Response>) -> Response {
+    match tokio::time::timeout(limit, response).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = "the request took too long; try again";
+            Problem::unavailable("timeout", detail).into_response()
+        }
+    }
+}
+
+/// What is not HTTP as we accept it, whatever the route.
+fn refuse(request: &Request) -> Option<Problem> {
+    if request.extensions().get::<AmbiguousLength>().is_some() {
+        let detail = "send Content-Length or Transfer-Encoding, not both";
+        return Some(Problem::invalid(detail));
+    }
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        return Some(Problem::invalid("HTTP/1.1 requests need a Host header"));
+    }
+    let uri = request.uri();
+    let uri_bytes = uri.path().len() + uri.query().map_or(0, str::len);
+    (uri_bytes > MOST_URI_BYTES).then(|| {
+        let detail = format!("the address is longer than {MOST_URI_BYTES} bytes; use POST");
+        Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail)
+    })
+}
+
+/// After these the rest of the request is not worth reading.
+fn ends_connection(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn finish(headers: &mut HeaderMap, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let private = HeaderValue::from_static("private, no-store");
+    headers.entry(CACHE_CONTROL).or_insert(private);
+}
+
+/// The client's id where it is a plain word, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let plain = |id: &&str| {
+        (1..=MOST_ID_BYTES).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    let given = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(plain);
+    given.map_or_else(random_hex, str::to_owned)
+}
+
+/// Sixteen hexadecimal digits that do not repeat and cannot be guessed from outside.
+pub(crate) fn random_hex() -> String {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{:016x}", KEYS.hash_one(COUNT.fetch_add(1, Relaxed)))
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        _ => "_OTHER",
+    }
+}
+
+/// The route's template as a constant, so that labels cost no allocation.
+fn label(path: &str) -> &'static str {
+    static PATHS: OnceLock<HashMap<&'static str, &'static str>> = OnceLock::new();
+    let all = || super::table::routes().into_iter().map(|r| (r.path, r.path)).collect();
+    PATHS.get_or_init(all).get(path).copied().unwrap_or("none")
+}
+
+fn log(labels: &RequestLabels, id: &str, elapsed: Duration, slow: Duration) {
+    let RequestLabels { method, route, status } = *labels;
+    let ms = elapsed.as_secs_f64() * 1_000.0;
+    if status >= 500 && status != 503 {
+        error!(method, route, status, request_id = id, ms, "request failed");
+    } else if elapsed >= slow {
+        warn!(method, route, status, request_id = id, ms, "slow request");
+    } else {
+        debug!(method, route, status, request_id = id, ms, "request");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_request_ids_are_taken_over() {
+        let with = |id: &'static str| {
+            request_id(&HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(id))]))
+        };
+        assert_eq!(with("abc-1.2_3"), "abc-1.2_3");
+        assert_ne!(with("a b"), "a b");
+        assert_eq!(with("").len(), 16);
+        assert_ne!(random_hex(), random_hex());
+    }
+}

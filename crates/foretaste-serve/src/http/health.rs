@@ -1,0 +1,83 @@
+//! Liveness, readiness, metrics, the API's description and the page.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::envelope::random_hex;
+use super::problem::Problem;
+use crate::app::App;
+
+type Shared = State<Arc<App>>;
+
+const PAGE: &str = include_str!("../page/index.html");
+/// Metrics in the text format that Prometheus reads.
+pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Whether the process runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Alive {
+    /// Always `alive`.
+    pub status: String,
+    /// Version of the server.
+    pub version: String,
+}
+
+/// Whether requests are welcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ready {
+    /// Always `ready`; a server that is not ready answers 503.
+    pub status: String,
+    /// The bundle that answers.
+    pub bundle: String,
+}
+
+#[allow(clippy::unused_async, reason = "handlers are async by their type")]
+pub(crate) async fn live() -> Json<Alive> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Json(Alive { status: "alive".to_owned(), version })
+}
+
+#[allow(clippy::unused_async, reason = "handlers are async by their type")]
+pub(crate) async fn ready(State(app): Shared) -> Result<Json<Ready>, Problem> {
+    let pinned = app.pin()?;
+    if app.is_draining() {
+        return Err(Problem::unavailable("stopping", "the server is shutting down"));
+    }
+    Ok(Json(Ready { status: "ready".to_owned(), bundle: pinned.bundle_id.to_string() }))
+}
+
+pub(crate) async fn metrics(State(app): Shared) -> Result<Response, Problem> {
+    // Reads /proc, so it goes where blocking is allowed.
+    let text = app.store(|app, _| app.metrics.expose()).await?;
+    Ok(([(CONTENT_TYPE, METRICS_TYPE)], text).into_response())
+}
+
+#[allow(clippy::unused_async, reason = "handlers are async by their type")]
+pub(crate) async fn openapi(State(app): Shared) -> Response {
+    ([(CONTENT_TYPE, "application/json")], app.openapi.clone()).into_response()
+}
+
+/// The page, with a fresh nonce so that only its own script and style run.
+#[allow(clippy::unused_async, reason = "handlers are async by their type")]
+pub(crate) async fn page() -> Response {
+    let nonce = random_hex();
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
+         connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    );
+    let html = PAGE.replace("{{nonce}}", &nonce);
+    let mut response = ([(CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
+    if let Ok(value) = HeaderValue::from_str(&policy) {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, value);
+    }
+    response
+}

@@ -1,0 +1,88 @@
+//! HTTP as the outside sees it: the table of routes, what goes in and out of each, errors.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::MethodRouter;
+use bytes::Bytes;
+use foretaste_core::{Error, Result};
+use hyper::StatusCode;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::error;
+
+use crate::app::App;
+use problem::Problem;
+use route::Plane;
+
+pub(crate) mod admin;
+pub(crate) mod body;
+pub(crate) mod browse;
+pub(crate) mod envelope;
+pub(crate) mod health;
+pub(crate) mod ids;
+mod openapi;
+pub(crate) mod params;
+pub(crate) mod problem;
+pub(crate) mod recommend;
+pub(crate) mod records;
+mod route;
+mod table;
+pub(crate) mod write;
+
+/// Which routes a listener has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// Routes for clients.
+    pub(crate) clients: bool,
+    /// Routes for operators.
+    pub(crate) operators: bool,
+    /// `/metrics`.
+    pub(crate) metrics: bool,
+}
+
+impl Listener {
+    fn has(self, plane: Plane) -> bool {
+        match plane {
+            Plane::Public => self.clients,
+            Plane::Admin => self.operators,
+            Plane::Metrics => self.metrics,
+            Plane::Both => true,
+        }
+    }
+}
+
+/// The router of one listener.
+pub(crate) fn router(app: &Arc<App>, listener: Listener) -> Router {
+    let mut router = Router::new();
+    for route in table::routes().into_iter().filter(|r| listener.has(r.plane)) {
+        let service: MethodRouter<Arc<App>> = route.service;
+        router = router.route(route.path, service);
+    }
+    let panicked = Arc::clone(app);
+    router
+        .fallback(|| async { Problem::not_found("there is no such route; see /openapi.json") })
+        .method_not_allowed_fallback(|| async {
+            let detail = "this route has other methods; see /openapi.json";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+        })
+        .layer(CatchPanicLayer::custom(move |_| {
+            panicked.metrics.panics.inc();
+            error!("a handler panicked");
+            Problem::internal().into_response()
+        }))
+        .layer(from_fn_with_state(Arc::clone(app), envelope::envelope))
+        .with_state(Arc::clone(app))
+}
+
+/// The API's description as JSON.
+///
+/// # Errors
+/// `Internal` when it cannot be written.
+pub(crate) fn description() -> Result<Bytes> {
+    let text = openapi::describe(&table::routes())
+        .to_json()
+        .map_err(|e| Error::internal("API description").with_source(e))?;
+    Ok(Bytes::from(text))
+}

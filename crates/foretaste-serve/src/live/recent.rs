@@ -1,0 +1,266 @@
+//! Recent events per user in bounded rings, newest kept. Sharded, so that writers of different
+//! users do not wait for each other; a reader copies one ring.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foretaste_core::{Event, TimeMs};
+
+const SHARDS: usize = 16;
+const MOST_KINDS: usize = 256;
+
+/// One recent event of a user.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RecentEvent {
+    pub(crate) item: Arc<str>,
+    pub(crate) kind: Arc<str>,
+    pub(crate) value: f32,
+    pub(crate) time_ms: TimeMs,
+    key: u64,
+    arrival: u64,
+}
+
+/// What a user did lately, oldest first, and how often that has changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RecentOf {
+    /// Grows with every change of this user's state; part of any cache key.
+    pub(crate) version: u64,
+    pub(crate) events: Vec<RecentEvent>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    version: u64,
+    events: VecDeque<RecentEvent>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    users: HashMap<Arc<str>, Ring>,
+    /// Users in order of their events' arrivals; the front names the oldest event of the shard.
+    order: VecDeque<(Arc<str>, u64)>,
+    arrivals: u64,
+    n_events: usize,
+}
+
+/// Recent events of all users.
+pub(crate) struct Recent {
+    shards: Vec<Mutex<Shard>>,
+    kinds: Mutex<HashSet<Arc<str>>>,
+    hasher: RandomState,
+    per_user: usize,
+    per_shard: usize,
+}
+
+/// What one event did to the rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    /// False when the event was already there.
+    pub(crate) is_new: bool,
+    /// Older events that a bound pushed out.
+    pub(crate) evicted: usize,
+}
+
+impl Recent {
+    /// Rings of at most `per_user` events, about `total` events altogether.
+    pub(crate) fn new(per_user: usize, total: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            kinds: Mutex::default(),
+            hasher: RandomState::new(),
+            per_user,
+            per_shard: total.div_ceil(SHARDS),
+        }
+    }
+
+    fn shard(&self, user: &str) -> MutexGuard<'_, Shard> {
+        let at = self.hasher.hash_one(user) as usize % SHARDS;
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kind(&self, kind: &str) -> Arc<str> {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kinds.get(kind) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = kind.into();
+        if kinds.len() < MOST_KINDS {
+            kinds.insert(Arc::clone(&new));
+        }
+        new
+    }
+
+    /// Adds an event unless its key is in the user's ring.
+    pub(crate) fn record(&self, event: &Event) -> Recorded {
+        let (kind, key) = (self.kind(&event.kind), event.key());
+        let mut shard = self.shard(&event.user);
+        let user = match shard.users.get_key_value(event.user.as_str()) {
+            Some((_, ring)) if ring.events.iter().any(|e| e.key == key) => {
+                return Recorded::default();
+            }
+            Some((user, _)) => Arc::clone(user),
+            None => event.user.as_str().into(),
+        };
+        shard.arrivals += 1;
+        let arrival = shard.arrivals;
+        let item = event.item.as_str().into();
+        let (value, time_ms) = (event.value, event.time_ms);
+        let recent = RecentEvent { item, kind, value, time_ms, key, arrival };
+        let mut evicted = shard.push(user, recent, self.per_user);
+        while shard.n_events > self.per_shard {
+            evicted += shard.evict_oldest();
+        }
+        Recorded { is_new: true, evicted }
+    }
+
+    /// What `user` did lately.
+    pub(crate) fn of(&self, user: &str) -> RecentOf {
+        let shard = self.shard(user);
+        shard.users.get(user).map_or_else(RecentOf::default, |ring| RecentOf {
+            version: ring.version,
+            events: ring.events.iter().cloned().collect(),
+        })
+    }
+
+    /// Forgets what `user` did.
+    pub(crate) fn erase(&self, user: &str) {
+        let mut guard = self.shard(user);
+        let shard = &mut *guard;
+        if let Some(ring) = shard.users.get_mut(user) {
+            shard.arrivals += 1;
+            ring.version = shard.arrivals;
+            shard.n_events -= std::mem::take(&mut ring.events).len();
+        }
+    }
+
+    /// Number of events kept.
+    pub(crate) fn len(&self) -> usize {
+        let lock = |s: &Mutex<Shard>| s.lock().unwrap_or_else(PoisonError::into_inner).n_events;
+        self.shards.iter().map(lock).sum()
+    }
+
+    /// Shows every event to `sink`, shard by shard.
+    pub(crate) fn each(&self, mut sink: impl FnMut(&RecentEvent)) {
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.users.values().flat_map(|ring| &ring.events).for_each(&mut sink);
+        }
+    }
+}
+
+impl Shard {
+    fn push(&mut self, user: Arc<str>, event: RecentEvent, most: usize) -> usize {
+        self.order.push_back((Arc::clone(&user), event.arrival));
+        let ring = self.users.entry(user).or_default();
+        ring.version = event.arrival;
+        ring.events.push_back(event);
+        let evicted = usize::from(ring.events.len() > most);
+        if evicted == 1 {
+            ring.events.pop_front();
+        }
+        self.n_events += 1 - evicted;
+        // Entries whose event has gone by itself would otherwise pile up behind a quiet user.
+        while self.order.len() > 2 * self.n_events + 64 {
+            let live = |(user, arrival): &(Arc<str>, u64)| {
+                let ring = self.users.get(user);
+                ring.and_then(|r| r.events.front()).is_some_and(|e| e.arrival <= *arrival)
+            };
+            let order = std::mem::take(&mut self.order);
+            self.order = order.into_iter().filter(live).collect();
+        }
+        evicted
+    }
+
+    /// Drops the oldest event; 1 when there was one.
+    fn evict_oldest(&mut self) -> usize {
+        while let Some((user, arrival)) = self.order.pop_front() {
+            let Some(ring) = self.users.get_mut(&user) else { continue };
+            if ring.events.front().is_some_and(|e| e.arrival == arrival) {
+                ring.events.pop_front();
+                self.arrivals += 1;
+                ring.version = self.arrivals;
+                self.n_events -= 1;
+                if ring.events.is_empty() {
+                    self.users.remove(&user);
+                }
+                return 1;
+            }
+        }
+        self.n_events = 0;
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(user: &str, item: &str) -> Event {
+        Event {
+            event_id: None,
+            user: user.into(),
+            item: item.into(),
+            kind: "view".into(),
+            value: 1.0,
+            time_ms: 7,
+            context: None,
+        }
+    }
+
+    fn items(recent: &Recent, user: &str) -> Vec<String> {
+        recent.of(user).events.iter().map(|e| e.item.to_string()).collect()
+    }
+
+    #[test]
+    fn a_ring_keeps_the_newest_and_counts_versions() {
+        let recent = Recent::new(2, 1_000);
+        for item in ["a", "b", "b", "c"] {
+            recent.record(&event("u", item));
+        }
+        assert_eq!(items(&recent, "u"), ["b", "c"]);
+        assert_eq!((recent.of("u").version, recent.len()), (3, 2));
+        assert_eq!(recent.of("nobody"), RecentOf::default());
+    }
+
+    #[test]
+    fn an_event_counts_once() {
+        let recent = Recent::new(10, 1_000);
+        assert!(recent.record(&event("u", "a")).is_new);
+        assert!(!recent.record(&event("u", "a")).is_new);
+        assert!(recent.record(&event("v", "a")).is_new);
+    }
+
+    #[test]
+    fn the_total_is_bounded_and_the_oldest_go_first() {
+        let recent = Recent::new(10, SHARDS * 3);
+        let recorded: Vec<_> =
+            (0..10).map(|i| recent.record(&event("u", &i.to_string()))).collect();
+        assert_eq!(recorded.iter().map(|r| r.evicted).sum::<usize>(), 7);
+        assert_eq!(items(&recent, "u"), ["7", "8", "9"]);
+        for i in 0..1_000 {
+            recent.record(&event(&format!("user {i}"), "x"));
+        }
+        assert!(recent.len() <= SHARDS * 3);
+    }
+
+    #[test]
+    fn many_events_of_one_user_do_not_pile_up() {
+        let recent = Recent::new(2, 1_000_000);
+        (0..10_000).for_each(|i| {
+            recent.record(&event("u", &i.to_string()));
+        });
+        assert!(recent.shard("u").order.len() < 100);
+        assert_eq!(items(&recent, "u"), ["9998", "9999"]);
+    }
+
+    #[test]
+    fn erasing_forgets_and_changes_the_version() {
+        let recent = Recent::new(10, 1_000);
+        recent.record(&event("u", "a"));
+        recent.erase("u");
+        assert_eq!((recent.of("u").version, recent.len()), (2, 0));
+        recent.record(&event("u", "b"));
+        assert_eq!(items(&recent, "u"), ["b"]);
+    }
+}

@@ -1,0 +1,90 @@
+//! What one connection is doing: shared between its socket (which measures silence) and its
+//! service (which knows when a request begins and when its response has been handed over).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+/// Counters of one connection. All accesses come from the task of the connection or from the
+/// streams it spawned; relaxed order is enough because a late reading only moves a deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    started: AtomicU64,
+    finished: AtomicU64,
+    ambiguous_length: AtomicBool,
+}
+
+impl Activity {
+    /// Requests whose head has been read.
+    pub(crate) fn started(&self) -> u64 {
+        self.started.load(Relaxed)
+    }
+
+    /// Requests whose response body has been handed over or dropped.
+    pub(crate) fn finished(&self) -> u64 {
+        self.finished.load(Relaxed)
+    }
+
+    /// Says that the head just read had both `Content-Length` and `Transfer-Encoding`.
+    pub(crate) fn mark_ambiguous_length(&self) {
+        self.ambiguous_length.store(true, Relaxed);
+    }
+
+    /// Whether that was said about this connection; it will be closed, so it is never unsaid.
+    pub(crate) fn has_ambiguous_length(&self) -> bool {
+        self.ambiguous_length.load(Relaxed)
+    }
+
+    /// Counts a request as started, and as finished when the guard is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
+        self.started.fetch_add(1, Relaxed);
+        InFlight(Arc::clone(self))
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.finished.fetch_add(1, Relaxed);
+    }
+}
+
+/// A response body that keeps its request in flight until it is dropped.
+#[derive(Debug)]
+pub(crate) struct TrackedBody {
+    body: axum::body::Body,
+    _in_flight: InFlight,
+}
+
+impl TrackedBody {
+    pub(crate) fn new(body: axum::body::Body, in_flight: InFlight) -> Self {
+        Self { body, _in_flight: in_flight }
+    }
+}
+
+impl Body for TrackedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,95 @@
+//! One connection, HTTP/1.1 or HTTP/2 with prior knowledge, until it ends or is asked to.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::Watcher;
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+use tracing::debug;
+
+use super::activity::{Activity, TrackedBody};
+use super::io::PatientIo;
+use crate::config::{Timeouts, millis};
+
+const MAX_HEADERS: usize = 100;
+const HEAD_BYTES: usize = 64 << 10;
+const HTTP2_STREAMS: u32 = 128;
+const HTTP2_RESETS: usize = 64;
+
+/// Put into a request whose head says its length twice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AmbiguousLength;
+
+/// hyper's settings, the same for all connections.
+pub(crate) fn builder(timeouts: &Timeouts) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_pending_accept_reset_streams(HTTP2_RESETS)
+        .max_local_error_reset_streams(HTTP2_RESETS)
+        .max_header_list_size(HEAD_BYTES as u32)
+        .keep_alive_interval(millis(timeouts.idle_ms) / 2)
+        .keep_alive_timeout(millis(timeouts.write_ms));
+    builder
+}
+
+/// Serves `stream` until the client closes, loses our patience, or the watcher ends it.
+pub(crate) async fn serve(
+    stream: TcpStream,
+    router: Router,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    timeouts: Arc<Timeouts>,
+    watcher: Watcher,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "TCP_NODELAY refused");
+    }
+    let activity = Arc::new(Activity::default());
+    let io = TokioIo::new(PatientIo::new(stream, Arc::clone(&activity), timeouts));
+    let connection = builder.serve_connection(io, Tracked { router, activity }).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        debug!(%error, "connection ended early");
+    }
+}
+
+/// The router as hyper wants it, counting requests of this connection.
+struct Tracked {
+    router: Router,
+    activity: Arc<Activity>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Tracked {
+    type Response = Response<TrackedBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let in_flight = self.activity.begin();
+        let router = self.router.clone();
+        let mut request = request.map(Body::new);
+        if self.activity.has_ambiguous_length() {
+            request.extensions_mut().insert(AmbiguousLength);
+        }
+        Box::pin(async move {
+            let response = router.oneshot(request).await?;
+            Ok(response.map(|body| TrackedBody::new(body, in_flight)))
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! A socket that loses patience: no first byte, a head that drips, a connection that idles, a
+//! client that does not read. hyper's own timer covers only the head and treats an idle
+//! connection like a slow head; axum's server has no timer at all.
+//!
+//! Bodies are not timed here but where they are read, because only the route knows its bound.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::activity::Activity;
+use super::head::HeadScanner;
+use crate::config::{Timeouts, millis};
+
+const HTTP2_PREFACE_START: &[u8; 3] = b"PRI";
+
+/// What the connection is waiting for from its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    FirstByte,
+    Head,
+    Idle,
+    Busy,
+}
+
+/// One client's socket with deadlines on reading and writing.
+pub(crate) struct PatientIo {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    timeouts: Arc<Timeouts>,
+    scanner: HeadScanner,
+    prefix: Vec<u8>,
+    in_head: bool,
+    finished_seen: u64,
+    read_deadline: Deadline,
+    write_deadline: Deadline,
+}
+
+impl PatientIo {
+    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>, timeouts: Arc<Timeouts>) -> Self {
+        Self {
+            stream,
+            activity,
+            timeouts,
+            scanner: HeadScanner::default(),
+            prefix: Vec::with_capacity(HTTP2_PREFACE_START.len()),
+            in_head: false,
+            finished_seen: 0,
+            read_deadline: Deadline::default(),
+            write_deadline: Deadline::default(),
+        }
+    }
+
+    fn is_http2(&self) -> bool {
+        self.prefix == HTTP2_PREFACE_START
+    }
+
+    /// HTTP/2 frames say nothing about requests from outside, so there the time to the first
+    /// request and the time between requests are bounded, whatever bytes arrive meanwhile.
+    fn phase(&self) -> Phase {
+        let (started, finished) = (self.activity.started(), self.activity.finished());
+        match () {
+            () if started > finished => Phase::Busy,
+            () if self.prefix.is_empty() => Phase::FirstByte,
+            () if self.is_http2() && started > 0 => Phase::Idle,
+            () if self.is_http2() || self.in_head => Phase::Head,
+            () => Phase::Idle,
+        }
+    }
+
+    fn patience(&self, phase: Phase) -> Option<Duration> {
+        match phase {
+            Phase::FirstByte => Some(millis(self.timeouts.first_byte_ms)),
+            Phase::Head => Some(millis(self.timeouts.header_ms)),
+            Phase::Idle => Some(millis(self.timeouts.idle_ms)),
+            Phase::Busy => None,
+        }
+    }
+
+    fn note_read(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let missing = HTTP2_PREFACE_START.len() - self.prefix.len();
+        self.prefix.extend_from_slice(&bytes[..missing.min(bytes.len())]);
+        let busy = self.activity.started() > self.activity.finished();
+        if !busy && !self.is_http2() {
+            self.in_head = true;
+            if self.scanner.push(bytes) {
+                self.activity.mark_ambiguous_length();
+            }
+        }
+    }
+
+    /// A finished request begins a new wait.
+    fn turn_page(&mut self) {
+        let finished = self.activity.finished();
+        if finished != self.finished_seen {
+            self.finished_seen = finished;
+            self.in_head = false;
+            self.scanner.reset();
+            self.read_deadline.disarm();
+        }
+    }
+}
+
+impl AsyncRead for PatientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.turn_page();
+        let before = buf.filled().len();
+        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buf) {
+            this.note_read(&buf.filled()[before..]);
+            return Poll::Ready(result);
+        }
+        let phase = this.phase();
+        let patience = this.patience(phase);
+        ready!(this.read_deadline.poll(phase, patience, cx));
+        let what = format!("client too slow: {phase:?}");
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)))
+    }
+}
+
+impl AsyncWrite for PatientIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.while_writing(poll, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.while_writing(poll, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl PatientIo {
+    fn while_writing<T>(
+        &mut self,
+        poll: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.write_deadline.disarm();
+            return poll;
+        }
+        let patience = Some(millis(self.timeouts.write_ms));
+        ready!(self.write_deadline.poll(Phase::Busy, patience, cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "client does not read")))
+    }
+}
+
+/// A deadline that starts when a phase is first waited in. The timer is allocated once.
+#[derive(Debug, Default)]
+struct Deadline {
+    timer: Option<Pin<Box<Sleep>>>,
+    armed: Option<Phase>,
+}
+
+impl Deadline {
+    fn disarm(&mut self) {
+        self.armed = None;
+    }
+
+    fn poll(&mut self, phase: Phase, patience: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(patience) = patience else {
+            self.armed = None;
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        if self.armed != Some(phase) {
+            self.armed = Some(phase);
+            timer.as_mut().reset(Instant::now() + patience);
+        }
+        timer.as_mut().poll(cx)
+    }
+}

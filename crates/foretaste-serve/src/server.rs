@@ -1,0 +1,205 @@
+//! Start and stop: bind, let the current bundle serve, accept, and leave without failing anyone.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foretaste_core::{Error, ErrorKind, Result};
+use foretaste_pipeline::Scenes;
+use foretaste_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{info, warn};
+
+use crate::app::{App, now_ms};
+use crate::config::{ServeConfig, millis};
+use crate::http::{self, Listener};
+use crate::net::accept::Site;
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// For clients.
+    pub public: SocketAddr,
+    /// For operators, where they have a listener of their own.
+    pub admin: Option<SocketAddr>,
+}
+
+/// A server that is bound but does not answer yet.
+pub struct Server {
+    app: Arc<App>,
+    public: TcpListener,
+    admin: Option<TcpListener>,
+    addresses: Addresses,
+}
+
+impl Server {
+    /// Rebuilds live state, lets the current bundle serve if there is one, and binds.
+    ///
+    /// # Errors
+    /// `Config` for wrong settings, `Io` when an address cannot be bound, else the store's. A
+    /// bundle that fails its checks is not an error: the server starts, not ready.
+    pub async fn bind(
+        config: ServeConfig,
+        store: Arc<dyn Store>,
+        bundles_root: PathBuf,
+        scenes: Scenes,
+    ) -> Result<Self> {
+        let public = listen(config.listen).await?;
+        let admin = match config.admin_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let addresses = Addresses {
+            public: public.local_addr()?,
+            admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
+        };
+        let opened = tokio::task::spawn_blocking(move || {
+            let app = App::open(config, store, bundles_root, scenes)?;
+            follow(&app);
+            Ok::<_, Error>(app)
+        });
+        let app = opened.await.map_err(|e| Error::internal("start-up").with_source(e))??;
+        Ok(Self { app: Arc::new(app), public, admin, addresses })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Whether a bundle is live.
+    pub fn is_ready(&self) -> bool {
+        self.app.is_ready()
+    }
+
+    /// Serves until `shutdown` resolves: then readiness turns false, requests are still answered
+    /// for `drain_ms`, accepting stops, and requests in flight are finished.
+    ///
+    /// # Errors
+    /// `Internal` when a listener's task fails.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let Self { app, public, admin, addresses } = self;
+        info!(public = %addresses.public, admin = ?addresses.admin, "listening");
+        let (stop, stopped) = watch::channel(false);
+        let own_admin = admin.is_some();
+        let loopback = addresses.public.ip().is_loopback();
+        let shared = Listener {
+            clients: true,
+            operators: !own_admin && loopback,
+            metrics: !own_admin && loopback || app.config.public_metrics,
+        };
+        let mut sites = vec![spawn_site(&app, public, shared, stopped.clone())];
+        if let Some(listener) = admin {
+            let operators = Listener { clients: false, operators: true, metrics: true };
+            sites.push(spawn_site(&app, listener, operators, stopped.clone()));
+        }
+        let background = [
+            tokio::spawn(watch_bundles(Arc::clone(&app))),
+            tokio::spawn(publish_trends(Arc::clone(&app))),
+        ];
+        shutdown.await;
+        info!("shutting down: not ready, still serving");
+        app.start_draining();
+        sleep(millis(app.config.timeouts.drain_ms)).await;
+        // A listener that has already ended has nobody left to tell.
+        let _ = stop.send(true);
+        for site in sites {
+            site.await.map_err(|e| Error::internal("listener").with_source(e))?;
+        }
+        background.iter().for_each(tokio::task::JoinHandle::abort);
+        Ok(())
+    }
+}
+
+/// Binds and serves until `shutdown` resolves; `on_bound` hears where.
+///
+/// # Errors
+/// As [`Server::bind`] and [`Server::run`].
+pub async fn serve(
+    config: ServeConfig,
+    (store, bundles_root): (Arc<dyn Store>, PathBuf),
+    scenes: Scenes,
+    on_bound: impl FnOnce(Addresses),
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    let server = Server::bind(config, store, bundles_root, scenes).await?;
+    on_bound(server.addresses());
+    server.run(shutdown).await
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| {
+        let text = format!("cannot listen on {address}; choose another port or stop its owner");
+        Error::new(ErrorKind::Io, text).with_source(e)
+    })
+}
+
+fn spawn_site(
+    app: &Arc<App>,
+    listener: TcpListener,
+    routes: Listener,
+    mut stopped: watch::Receiver<bool>,
+) -> tokio::task::JoinHandle<()> {
+    let site = Site::new(
+        http::router(app, routes),
+        &app.config.timeouts,
+        app.config.max_connections,
+        Arc::clone(&app.metrics),
+    );
+    tokio::spawn(async move {
+        let stop = async move {
+            // An error means that the server is gone, which is a reason to stop, too.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let listener = Arc::new(listener);
+        let accept = || {
+            let listener = Arc::clone(&listener);
+            async move { listener.accept().await }
+        };
+        site.run(accept, stop).await;
+    })
+}
+
+async fn watch_bundles(app: Arc<App>) {
+    let mut tick = ticks(app.config.watch_ms);
+    loop {
+        tick.tick().await;
+        let app = Arc::clone(&app);
+        if tokio::task::spawn_blocking(move || follow(&app)).await.is_err() {
+            warn!("looking for a new bundle panicked");
+        }
+    }
+}
+
+/// Takes up the current bundle; failures are logged and counted where they happen.
+fn follow(app: &App) {
+    match app.bundles.follow_current() {
+        Ok(true) => {
+            app.metrics.ready.set(i64::from(app.is_ready()));
+        }
+        Ok(false) => {}
+        Err(error) => warn!(%error, "the current bundle cannot be taken up"),
+    }
+}
+
+async fn publish_trends(app: Arc<App>) {
+    let mut tick = ticks(app.config.trends_ms);
+    loop {
+        tick.tick().await;
+        let app = Arc::clone(&app);
+        let published = tokio::task::spawn_blocking(move || app.snapshots.publish_trends(now_ms()));
+        if published.await.is_err() {
+            warn!("publishing trends panicked");
+        }
+    }
+}
+
+fn ticks(ms: u64) -> tokio::time::Interval {
+    let mut tick = interval(Duration::from_millis(ms));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}

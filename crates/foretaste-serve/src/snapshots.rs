@@ -1,0 +1,182 @@
+//! The snapshot that requests pin, and everyone who may publish a new one: a bundle that went
+//! live, an item that was hidden, trends that moved. Readers take one pointer and never wait;
+//! publishers take turns.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use foretaste_bundle::Bundle;
+use foretaste_core::{BitSet, Event, EventWeights, ItemIdx, Result, TimeMs};
+use foretaste_pipeline::{Snapshot, Trends};
+use foretaste_store::Store;
+use tracing::warn;
+
+use crate::live::recent::Recent;
+use crate::live::trends::TrendCounters;
+
+/// A snapshot with what the rim itself needs to know about its bundle.
+pub(crate) struct Pinned {
+    pub(crate) snapshot: Snapshot,
+    /// Id of the bundle, as the outside knows it.
+    pub(crate) bundle_id: Arc<str>,
+    /// How events count in this bundle's histories.
+    pub(crate) weights: Arc<EventWeights>,
+    /// Time the bundle's data end.
+    pub(crate) as_of_ms: TimeMs,
+}
+
+/// Holds the present snapshot.
+#[derive(Default)]
+pub(crate) struct Snapshots {
+    present: ArcSwapOption<Pinned>,
+    /// Held while a next snapshot is made from the present one.
+    turn: Mutex<()>,
+    trends: Mutex<TrendCounters>,
+}
+
+/// A bundle that has passed all its checks.
+#[derive(Clone)]
+pub(crate) struct Checked {
+    pub(crate) id: Arc<str>,
+    pub(crate) bundle: Arc<Bundle>,
+}
+
+impl Snapshots {
+    /// Pins the present snapshot; `None` before the first bundle went live.
+    pub(crate) fn pin(&self) -> Option<Arc<Pinned>> {
+        self.present.load_full()
+    }
+
+    fn my_turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trends(&self) -> MutexGuard<'_, TrendCounters> {
+        self.trends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a checked bundle the one that serves, with what has happened since it was built.
+    ///
+    /// # Errors
+    /// The store's; then the old snapshot stays.
+    pub(crate) fn go_live(
+        &self,
+        checked: &Checked,
+        store: &dyn Store,
+        recent: &Recent,
+    ) -> Result<()> {
+        let bundle = &checked.bundle;
+        let head = bundle.manifest();
+        let weights = Arc::new(weights_of(&head.config));
+        let as_of_ms = head.as_of_ms;
+        let fresh = Snapshot::new(Arc::clone(bundle));
+        // From here on hides wait: one that is not in the store yet finds the new snapshot.
+        let _turn = self.my_turn();
+        let hidden = hidden_now(&fresh, store)?;
+        let mut snapshot = fresh.with_hidden(Arc::new(hidden));
+        snapshot.generation = self.pin().map_or(1, |p| p.snapshot.generation + 1);
+        let popularity = bundle.popularity();
+        let windows = [popularity.hour, popularity.day, popularity.week].map(<[f32]>::to_vec);
+        let mut trends = self.trends();
+        *trends = TrendCounters::new(windows, as_of_ms);
+        recent.each(|event| {
+            if event.time_ms > as_of_ms {
+                let seen = (&*event.item, &*event.kind, event.value, event.time_ms);
+                count(&mut trends, bundle, &weights, seen);
+            }
+        });
+        let bundle_id = Arc::clone(&checked.id);
+        let pinned = Pinned { snapshot, bundle_id, weights, as_of_ms };
+        self.present.store(Some(Arc::new(pinned)));
+        Ok(())
+    }
+
+    /// Publishes that these items are hidden or shown.
+    pub(crate) fn set_hidden(&self, changes: &[(&str, bool)]) {
+        let _turn = self.my_turn();
+        let Some(present) = self.pin() else { return };
+        let items = present.snapshot.bundle.items();
+        let mut hidden = BitSet::clone(&present.snapshot.hidden);
+        let before = hidden.clone();
+        for (id, hide) in changes {
+            match (items.index_of(id), hide) {
+                (Some(item), true) => hidden.insert(item),
+                (Some(item), false) => {
+                    hidden.remove(item);
+                }
+                (None, _) => {}
+            }
+        }
+        if hidden != before {
+            let snapshot = present.snapshot.with_hidden(Arc::new(hidden));
+            self.publish(&present, snapshot);
+        }
+    }
+
+    /// Counts an event in the trends; it shows with the next [`Snapshots::publish_trends`].
+    pub(crate) fn count(&self, event: &Event) {
+        if let Some(present) = self.pin() {
+            let seen = (&*event.item, &*event.kind, event.value, event.time_ms);
+            count(&mut self.trends(), &present.snapshot.bundle, &present.weights, seen);
+        }
+    }
+
+    /// Publishes the trends of `now_ms` if they have moved.
+    pub(crate) fn publish_trends(&self, now_ms: TimeMs) {
+        let _turn = self.my_turn();
+        let Some(present) = self.pin() else { return };
+        let Some([hour, day, week]) = self.trends().take_changed(now_ms) else { return };
+        let trends = Arc::new(Trends::new(hour, day, week));
+        self.publish(&present, present.snapshot.with_trends(trends));
+    }
+
+    fn publish(&self, present: &Pinned, snapshot: Snapshot) {
+        let pinned = Pinned {
+            snapshot,
+            bundle_id: Arc::clone(&present.bundle_id),
+            weights: Arc::clone(&present.weights),
+            as_of_ms: present.as_of_ms,
+        };
+        self.present.store(Some(Arc::new(pinned)));
+    }
+}
+
+fn count(
+    trends: &mut TrendCounters,
+    bundle: &Bundle,
+    weights: &EventWeights,
+    (item, kind, value, time_ms): (&str, &str, f32, TimeMs),
+) {
+    let weight = weights.of(kind, value);
+    if let Some(item) = bundle.items().index_of(item)
+        && weight > 0.0
+    {
+        trends.add(item, weight, time_ms);
+    }
+}
+
+/// The store's word on what is hidden; for items it does not know, the bundle's.
+fn hidden_now(fresh: &Snapshot, store: &dyn Store) -> Result<BitSet> {
+    let items = fresh.bundle.items();
+    let ids = store.hidden()?;
+    let hidden_ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
+    let mut hidden = BitSet::empty(fresh.bundle.n_items());
+    hidden_ids.iter().filter_map(|id| items.index_of(id)).for_each(|i| hidden.insert(i));
+    let in_bundle: Vec<ItemIdx> = fresh.hidden.iter().collect();
+    for item in in_bundle {
+        if store.item(items.id(item))?.is_none() {
+            hidden.insert(item);
+        }
+    }
+    Ok(hidden)
+}
+
+/// The weights that the bundle was trained with, from its configuration.
+fn weights_of(config: &serde_json::Value) -> EventWeights {
+    let Some(value) = config.get("event_weights") else { return EventWeights::default() };
+    serde_json::from_value(value.clone()).unwrap_or_else(|error| {
+        warn!(%error, "the weights of events in the bundle are not readable; the defaults apply");
+        EventWeights::default()
+    })
+}
