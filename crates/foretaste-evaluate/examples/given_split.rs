@@ -1,6 +1,8 @@
 //! Trains on one file of lists (`user item item ...` a line) and evaluates on another:
 //! `given_split TRAIN TEST [PROFILE] [SETTINGS as JSON]`.
 
+#![allow(clippy::print_stderr, reason = "it is a program for a terminal")]
+
 use std::error::Error;
 use std::time::Instant;
 
@@ -74,10 +76,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         scratch: folder.path(),
         progress: &progress,
     };
-    let replay = ReplayConfig { comparison_users: Some(3_000), ..ReplayConfig::default() };
+    let replay = ReplayConfig::default();
     let report = job.evaluate(&data, parts, ("given test", Default::default()), &replay)?;
     eprintln!("{:7.1} s  done", progress.0.elapsed().as_secs_f64());
     eprintln!("{}", report.to_text());
+    eprintln!("{:?}", report.learned);
     report.write(std::path::Path::new("."), "report")?;
     Ok(())
 }

@@ -92,7 +92,7 @@ impl Job<'_> {
     ) -> Result<Report> {
         let Split { train, held_out } = split;
         let train_pairs = train.matrix.nnz();
-        let (contents, _) = self.contents(data.with(train))?;
+        let (contents, learned) = self.contents(data.with(train))?;
         let (_folder, snapshot) = learn::temporary(self.scratch, &contents)?;
         drop(contents);
         let systems = replay(&snapshot, &held_out, config, self.progress)?;
@@ -111,6 +111,7 @@ impl Job<'_> {
             profile: self.profile.to_owned(),
             split: description.to_owned(),
             counts,
+            learned,
             systems,
         })
     }

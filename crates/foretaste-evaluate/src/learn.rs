@@ -4,16 +4,12 @@
 //! other channels than a real test does), and weights are learned on a sample of the users. Small
 //! data keeps the weights that the trainers propose.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use foretaste_bundle::{Bundle, BundleContents, Channel};
 use foretaste_core::{Progress, Result, Rng, UserIdx};
-use foretaste_pipeline::{
-    ChannelConfig, ChannelId, ChannelScores, Query, Scene, SceneConfig, Scratch, Snapshot,
-    channel_scores,
-};
+use foretaste_pipeline::{ChannelId, ChannelScores, Query, Scratch, Snapshot, channel_scores};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +17,7 @@ use crate::assemble::Assembled;
 use crate::blend::{self, Blend, BlendConfig, Pool};
 use crate::contents;
 use crate::held_out::HeldOut;
+use crate::replay;
 use crate::split::{self, Split, SplitMethod};
 
 /// Fits all channels of a profile on the given data: the trainers with their settings bound.
@@ -88,7 +85,7 @@ fn group(channel: &str) -> &str {
 }
 
 /// Groups in order of first appearance, and the group of each channel.
-fn groups(channels: &[String]) -> (Vec<String>, Vec<usize>) {
+pub(crate) fn groups(channels: &[String]) -> (Vec<String>, Vec<usize>) {
     let mut names: Vec<String> = Vec::new();
     let of = channels.iter().map(|channel| {
         let found = names.iter().position(|n| n == group(channel));
@@ -191,15 +188,6 @@ pub(crate) fn temporary(
     Ok((folder, Snapshot::new(Arc::new(bundle))))
 }
 
-/// The evaluation scene with every channel of the bundle at the same weight.
-fn level_scene(names: &[String]) -> Result<Scene> {
-    let level = ChannelConfig { weight: Some(1.0), quota: 0 };
-    let channels: BTreeMap<String, ChannelConfig> =
-        names.iter().map(|name| (name.clone(), level)).collect();
-    SceneConfig { channels, bundle_channels: false, ..SceneConfig::evaluation() }
-        .resolve("learning")
-}
-
 /// The groups of the channels and the pool of the given users. Users whose past is held out
 /// completely, or who were served by a fallback, say nothing about channels and are left out.
 fn collect(
@@ -209,7 +197,7 @@ fn collect(
     held_out: &HeldOut,
     progress: &dyn Progress,
 ) -> Result<(Vec<String>, Pool)> {
-    let scene = level_scene(names)?;
+    let scene = replay::only(names).resolve("learning")?;
     progress.start("scoring a sample of users", Some(users.len() as u64), "users");
     let one = |scratch: &mut Scratch, user: UserIdx| {
         let query = Query::for_user(&snapshot.bundle, user, 0);

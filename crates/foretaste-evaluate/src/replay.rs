@@ -1,8 +1,6 @@
 //! Replaying held-out behaviour through [`foretaste_pipeline::run`]: what is measured is what is
 //! served. Each channel alone, popularity and chance stand beside the blend for comparison.
 
-use std::collections::BTreeMap;
-
 use foretaste_bundle::Bundle;
 use foretaste_core::{BitSet, Error, ItemIdx, Limits, Progress, Result, Rng, UserIdx};
 use foretaste_pipeline::{ChannelConfig, Query, Scene, SceneConfig, Scratch, Snapshot};
@@ -10,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::ItemFacts;
 use crate::held_out::HeldOut;
+use crate::learn;
 use crate::measure::Measure;
 use crate::report::{System, SystemKind};
 
@@ -23,7 +22,8 @@ pub struct ReplayConfig {
     pub main_k: usize,
     /// Users to judge, drawn by the seed; `None`: all with held-out items.
     pub users: Option<usize>,
-    /// Users to judge channels alone and baselines by, which need less precision; `None`: the same.
+    /// Users to judge channels alone and baselines by, a sample of those of the blend. `None`: the
+    /// same, which is what a comparison needs; a sample saves time where only the blend counts.
     pub comparison_users: Option<usize>,
     /// Everything random follows from it.
     pub seed: u64,
@@ -31,13 +31,7 @@ pub struct ReplayConfig {
 
 impl Default for ReplayConfig {
     fn default() -> Self {
-        Self {
-            ks: vec![5, 10, 20, 50],
-            main_k: 20,
-            users: None,
-            comparison_users: Some(10_000),
-            seed: 42,
-        }
+        Self { ks: vec![5, 10, 20, 50], main_k: 20, users: None, comparison_users: None, seed: 42 }
     }
 }
 
@@ -61,12 +55,13 @@ pub fn replay(
     let fewer = some_of(judged.clone(), config.comparison_users, config.seed ^ 1);
     let replay = Replay { snapshot, held_out, config, facts: &facts_of(&snapshot.bundle) };
     let blend = (SceneConfig::evaluation(), SystemKind::Blend, "blend", None);
-    let channels = snapshot.bundle.channels().iter().map(|channel| {
-        (only(channel.name()), SystemKind::Channel, channel.name(), Some(channel.weight()))
+    let models = models(&snapshot.bundle);
+    let models = models.iter().map(|(name, channels, weight)| {
+        (only(channels), SystemKind::Channel, name.as_str(), Some(*weight))
     });
-    let popular = (only("popular"), SystemKind::Baseline, "popular", None);
+    let popular = (only(&["popular".to_owned()]), SystemKind::Baseline, "popular", None);
     let mut systems = Vec::new();
-    for (scene, kind, name, weight) in std::iter::once(blend).chain(channels).chain([popular]) {
+    for (scene, kind, name, weight) in std::iter::once(blend).chain(models).chain([popular]) {
         let users = if kind == SystemKind::Blend { &judged } else { &fewer };
         let scene = scene.resolve(name)?;
         progress.start(&format!("replaying {name}"), Some(users.len() as u64), "users");
@@ -102,11 +97,24 @@ fn check(config: &ReplayConfig) -> Result<()> {
     Ok(())
 }
 
-/// The evaluation scene with one channel instead of the blend.
-fn only(channel: &str) -> SceneConfig {
-    let alone = ChannelConfig { weight: Some(1.0), quota: 0 };
+/// The models of a bundle: name, channels (one, or two that share scale and weight), weight.
+fn models(bundle: &Bundle) -> Vec<(String, Vec<String>, f32)> {
+    let channels: Vec<String> = bundle.channels().iter().map(|c| c.name().to_owned()).collect();
+    let (names, group_of) = learn::groups(&channels);
+    let model = |(group, name): (usize, String)| {
+        let own = |at: &usize| group_of[*at] == group;
+        let members: Vec<usize> = (0..channels.len()).filter(own).collect();
+        let weight = members.first().map_or(0.0, |&at| bundle.channels()[at].weight());
+        (name, members.iter().map(|&at| channels[at].clone()).collect(), weight)
+    };
+    names.into_iter().enumerate().map(model).collect()
+}
+
+/// The evaluation scene with some channels at the same weight instead of the blend.
+pub(crate) fn only(channels: &[String]) -> SceneConfig {
+    let level = ChannelConfig { weight: Some(1.0), quota: 0 };
     SceneConfig {
-        channels: BTreeMap::from([(channel.to_owned(), alone)]),
+        channels: channels.iter().map(|name| (name.clone(), level)).collect(),
         bundle_channels: false,
         ..SceneConfig::evaluation()
     }

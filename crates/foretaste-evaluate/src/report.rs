@@ -8,6 +8,7 @@ use foretaste_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::held_out::Unknown;
+use crate::learn::Learned;
 use crate::quality::Quality;
 
 mod html;
@@ -28,6 +29,8 @@ pub struct Report {
     pub split: String,
     /// Size of the data.
     pub counts: Counts,
+    /// What was learned about the channels; absent where weights were not learned.
+    pub learned: Option<Learned>,
     /// The blend first, then channels alone, then baselines.
     pub systems: Vec<System>,
 }

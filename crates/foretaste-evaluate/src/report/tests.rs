@@ -46,6 +46,7 @@ fn report() -> Report {
         profile: "fast".into(),
         split: "random 20.0% of each user, seed 1".into(),
         counts: Counts { users: 500, items: 90, judged_users: 400, ..Counts::default() },
+        learned: None,
         systems: vec![
             system("blend", SystemKind::Blend, 0.2345),
             system("item_item", SystemKind::Channel, 0.1987),
