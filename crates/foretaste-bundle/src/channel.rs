@@ -92,8 +92,8 @@ impl LoadedChannel {
     ///
     /// # Cost
     /// Item-item: length of the history x row length. Low rank: history x dims. iALS: see
-    /// [`crate::IalsModel`]; history x dims^2 plus dims^3 / 3 up to 128 dims, about 20 passes over a
-    /// dims x dims matrix above. User-user: users of the history's items.
+    /// [`crate::IalsModel`]; history x dims^2 plus dims^3 / 3 up to 128 dims, about 20 passes over
+    /// a dims x dims matrix above. User-user: users of the history's items.
     pub fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
         match &self.model {
             LoadedModel::ItemItem(m) | LoadedModel::Content(m) => m.prepare(history, scratch),

@@ -80,11 +80,11 @@ fn drifted(market: &Market, at_first: u32, (user, slot, epoch): (u32, u64, u64))
 
 fn by_percent<const N: usize>(shares: [u8; N], rng: &mut Rng) -> usize {
     let mut left = rng.below(100) as i32;
-    let mut passed = |&share: &u8| {
+    let passed = |&share: &u8| {
         left -= i32::from(share);
         left < 0
     };
-    shares.iter().position(|s| passed(s)).expect("shares add up to 100 percent")
+    shares.iter().position(passed).expect("shares add up to 100 percent")
 }
 
 /// Who visits next: users drawn in proportion to their activity, in constant time.

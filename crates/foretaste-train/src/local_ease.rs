@@ -34,7 +34,8 @@ const ENOUGH: f32 = 1e-7;
 /// # Source
 /// Own combination: Steck 2019 (see [`crate::ease::fit`]) restricted to the `k` nearest items by
 /// the normalised similarity (exponents 0.5, 0.5, 0.5), as in SLIM with neighbourhood selection
-/// (Ning & Karypis, "SLIM: sparse linear methods for top-N recommender systems", ICDM 2011, fsSLIM).
+/// (Ning & Karypis, "SLIM: sparse linear methods for top-N recommender systems", ICDM 2011,
+/// fsSLIM).
 pub fn fit(r: &Csr, config: &EaseConfig) -> Csr {
     let r = &capped(r, MAX_USER_ITEMS);
     let weighting = Weighting::Normalised { a_user: 0.5, p_source: 0.5, q_target: 0.5 };

@@ -145,7 +145,8 @@ pub struct ImportArgs {
     /// What a row of the files is [default: from the columns]
     #[arg(long)]
     pub entity: Option<EntityArg>,
-    /// Which column is what: FIELD=COLUMN, comma-separated (columns by name, or 1-based number without a header)
+    /// Which column is what: FIELD=COLUMN, comma-separated (columns by name, or by 1-based number
+    /// where there is no header)
     #[arg(long, value_name = "FIELD=COLUMN,...", value_delimiter = ',')]
     pub map: Vec<String>,
     /// Kind of events whose rows do not say it

@@ -1,4 +1,5 @@
 //! Files in, records out: every layout, every kind of bad row, and all or nothing.
+#![allow(clippy::unwrap_used)] // in a test a panic is the message
 
 mod all_or_nothing;
 mod bad_rows;

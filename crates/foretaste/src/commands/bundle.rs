@@ -60,7 +60,8 @@ fn verify(run: &Run, id: Option<&str>) -> Result<()> {
             .map(|c| format!("{} ({}, weight {:.3})", c.name(), c.kind(), c.weight()))
             .collect();
         format!(
-            "{id}: whole; profile {}, {} items, {} users, {} interactions, {:.1} MB\nchannels: {}\n",
+            "{id}: whole; profile {}, {} items, {} users, {} interactions, {:.1} MB\n\
+             channels: {}\n",
             bundle.manifest().profile,
             counts.items,
             counts.users,

@@ -37,10 +37,12 @@ pub fn train(run: &Run, store: &dyn Store, settings: &Settings) -> Result<Traine
 fn report(run: &Run, trained: &Trained, active: bool) {
     let Trained { id, weights, learned } = trained;
     let validation = learned.as_ref().map(|l| l.blend.objective);
+    let by_name: serde_json::Map<_, _> =
+        weights.iter().map(|(name, w)| (name.clone(), json!(w))).collect();
     let value = json!({
         "bundle": id.as_str(),
         "current": active,
-        "weights": weights.iter().map(|(n, w)| (n.clone(), json!(w))).collect::<serde_json::Map<_, _>>(),
+        "weights": by_name,
         "validation_ndcg": validation,
     });
     run.print(&value, || {
