@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use foretaste_core::{Csr, Matrix, NoProgress};
+use foretaste_core::{Csr, NoProgress};
 use foretaste_train::ease::{self, EaseConfig};
 use foretaste_train::ials::{self, IalsConfig, Solver};
 use foretaste_train::item_item::{self, ItemItemConfig, Weighting};
@@ -144,25 +144,20 @@ fn spectral(split: &Split, at: &dyn Fn(usize, f32) -> f32) {
     let defaults = SpectralConfig::default();
     let config = SpectralConfig {
         factors: at(0, 512.0) as usize,
-        k: at(1, 400.0) as usize,
+        k: at(1, 1000.0) as usize,
         user_exponent: at(2, defaults.user_exponent),
         item_exponent: at(3, defaults.item_exponent),
         output_exponent: at(4, defaults.output_exponent),
         ..defaults
     };
-    let model =
+    let weights =
         timed("spectral", || spectral::fit(&split.train, &config, None).expect("the filter"));
-    let (input, output) = model.factors();
-    let mut users = Matrix::zeros(split.train.n_rows(), input.n_cols);
-    for u in 0..users.n_rows {
-        for &i in split.train.row(u).0 {
-            users.row_mut(u).iter_mut().zip(input.row(i as usize)).for_each(|(q, v)| *q += v);
+    for k in [100, 200, 400, 1000] {
+        let mut pruned = Csr { n_cols: weights.n_cols, indptr: vec![0], ..Csr::default() };
+        for i in 0..weights.n_rows() {
+            let (js, vs) = weights.row(i);
+            pruned.push_row(js.iter().copied().zip(vs.iter().copied()).take(k));
         }
+        similar_quality(&format!("{config:?} pruned to {k}"), split, &pruned);
     }
-    similar_quality("sparse part", split, &model.similar);
-    let both = quality(split, 1, |us, scores| {
-        add_similar(&split.train, &model.similar, us, scores);
-        add_products(&output, &users, us, scores);
-    });
-    show(&format!("{config:?}"), both);
 }

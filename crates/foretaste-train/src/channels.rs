@@ -10,6 +10,9 @@ use crate::config::{Resolved, TrainConfig};
 use crate::scale::Sample;
 use crate::{content, dense, ease, ials, item_item, local_ease, spectral, user_user};
 
+/// Up to this the whole spectral filter is computed and pruned (minutes on two cores).
+const WHOLE_FILTER_FLOPS: f64 = 3e13;
+
 /// What channels are trained from.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainInput<'a> {
@@ -22,8 +25,9 @@ pub struct TrainInput<'a> {
 }
 
 /// Trains the channels of `config` and measures their scales. Channels that the data say nothing
-/// about (no interactions, no text) are left out. The filter of [`crate::spectral`] becomes two
-/// channels, `spectral` and `spectral_near`, of one scale and one weight: they are one model.
+/// about (no interactions, no text) are left out. Of catalogues too large for the whole filter of
+/// [`crate::spectral`] its parts become two channels, `spectral` and `spectral_near`, of one scale
+/// and one weight: they are one model.
 ///
 /// # Errors
 /// `Config` for an unknown profile or channel; what the trainers return.
@@ -119,7 +123,17 @@ impl<'a> Task<'a> {
     }
 
     fn spectral(&self) -> Result<Vec<Channel>> {
-        let model = spectral::fit(self.r, &self.config.spectral, Some(&self.keys))?;
+        let config = &self.config.spectral;
+        let work = spectral::FLOPS * (self.r.n_cols as f64).powi(2) * config.factors as f64;
+        if work > WHOLE_FILTER_FLOPS {
+            return self.spectral_parts();
+        }
+        let similar = spectral::fit(self.r, config, Some(&self.keys))?;
+        Ok(vec![self.sparse("spectral", similar)])
+    }
+
+    fn spectral_parts(&self) -> Result<Vec<Channel>> {
+        let model = spectral::fit_parts(self.r, &self.config.spectral, Some(&self.keys))?;
         let (input, output) = model.factors();
         let queries = crate::svd::multiply(&self.sample.rows, &input);
         let scale = self.sample.rms(|rows, scores| {

@@ -147,7 +147,7 @@ impl TrainConfig {
             ease_is_dense,
             spectral: SpectralConfig {
                 seed,
-                ..self.spectral.unwrap_or_else(|| default_spectral(r))
+                ..self.spectral.unwrap_or_else(|| default_spectral(accurate, r))
             },
             ials: IalsConfig { seed, ..self.ials.unwrap_or_else(|| default_ials(accurate, r)) },
             ials_output_exponent: self.ials_output_exponent,
@@ -161,21 +161,21 @@ impl TrainConfig {
 /// Neighbours of the user add nothing to the blend of the others on any set tried.
 fn default_channels(accurate: bool) -> &'static [&'static str] {
     match accurate {
-        true => &["ease", "spectral", "ials", "content"],
-        false => &["ease", "ials", "content"],
+        true => &["spectral", "ease", "ials", "content"],
+        false => &["spectral", "ials", "content"],
     }
 }
 
 /// Weights before anything has been learned on held-out data.
 fn default_blend(accurate: bool, r: &Csr) -> BTreeMap<String, f32> {
-    let ials = match (accurate, is_dense(r)) {
-        (true, true) => 1.0,
-        (true, false) => 1.4,
-        (false, _) => 0.5,
+    let (ease, ials) = match (accurate, is_dense(r)) {
+        (true, true) => (1.0, 1.0),
+        (true, false) => (0.3, 0.6),
+        (false, _) => (0.3, 0.3),
     };
     let weights = [
         ("item_item", 0.3),
-        ("ease", 1.0),
+        ("ease", ease),
         ("spectral", 1.0),
         ("ials", ials),
         ("user_user", 0.1),
@@ -190,10 +190,18 @@ fn default_ease(dense: bool) -> EaseConfig {
     EaseConfig { output_exponent, k, ..EaseConfig::default() }
 }
 
-/// One direction per 32 items, between 32 and 512; pruning hurts dense matrices more.
-fn default_spectral(r: &Csr) -> SpectralConfig {
+/// Dense catalogues up to this keep every entry of the spectral filter: pruning costs there.
+const WHOLE_ITEMS: usize = 4096;
+
+/// One direction per 32 items, between 32 and 512.
+fn default_spectral(accurate: bool, r: &Csr) -> SpectralConfig {
     let factors = (r.n_cols / 32).clamp(32, 512).next_multiple_of(16);
-    let k = if is_dense(r) { 1000 } else { 400 };
+    let k = match (accurate, is_dense(r)) {
+        (true, true) if r.n_cols <= WHOLE_ITEMS => r.n_cols,
+        (true, _) => 1000,
+        (false, true) => 400,
+        (false, false) => 200,
+    };
     let output_exponent = if r.n_cols > ease::MAX_ITEMS { 0.4 } else { 0.3 };
     SpectralConfig { factors, output_exponent, k, ..SpectralConfig::default() }
 }

@@ -83,7 +83,7 @@ pub fn fit_some(r: &Csr, items: &[u32], config: &ItemItemConfig) -> Csr {
 }
 
 /// The factors of the product, scaled.
-struct Prepared {
+pub(crate) struct Prepared {
     left: Csr,
     right: Csr,
     unit_right: bool,
@@ -92,7 +92,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(r: &Csr, weighting: Weighting, max_user_items: usize) -> Self {
+    pub(crate) fn new(r: &Csr, weighting: Weighting, max_user_items: usize) -> Self {
         let mut right = capped(r, max_user_items);
         let power = if let Weighting::Rp3Beta { alpha, .. } = weighting { alpha } else { 1.0 };
         let sums = column_sums(&right, 1);
@@ -107,7 +107,7 @@ impl Prepared {
         Self { left, right, unit_right, row_scale, col_scale }
     }
 
-    fn product(&self, k: usize) -> Product<'_> {
+    pub(crate) fn product(&self, k: usize) -> Product<'_> {
         Product {
             left: &self.left,
             right: &self.right,

@@ -58,6 +58,47 @@ fn collect(product: &Product<'_>, n: usize, row: impl Fn(usize) -> u32 + Sync) -
     }
 }
 
+/// Rows that [`top_k_onto`] computes at a time.
+const ROWS_PER_BLOCK: usize = 128;
+
+/// As [`top_k`] with `base(first row, rows)` added to the product before it is scaled; `rows` is a
+/// zeroed block of whole rows. Kept are the largest values above 0 or, if `signed`, the largest
+/// absolute values.
+///
+/// # Cost
+/// That of [`top_k`], of `base`, and one dense block per thread.
+pub(crate) fn top_k_onto(
+    product: &Product<'_>,
+    signed: bool,
+    base: impl Fn(usize, &mut [f32]) + Sync,
+) -> Csr {
+    let (n_rows, n_cols) = (product.left.n_rows(), product.right.n_cols);
+    let columns = &product.right.indices[..];
+    let parts: Vec<Csr> = (0..n_rows.div_ceil(ROWS_PER_BLOCK))
+        .into_par_iter()
+        .map_init(
+            || (Accumulator::new(n_cols), vec![0f32; ROWS_PER_BLOCK * n_cols]),
+            |(acc, block), task| {
+                let rows = task * ROWS_PER_BLOCK..n_rows.min((task + 1) * ROWS_PER_BLOCK);
+                let block = &mut block[..rows.len() * n_cols];
+                block.fill(0.0);
+                base(rows.start, block);
+                let mut part = Csr { n_cols, indptr: vec![0], ..Csr::default() };
+                for (r, values) in rows.zip(block.chunks_exact(n_cols)) {
+                    acc.sums.copy_from_slice(values);
+                    acc.add(product, columns, product.left.row(r));
+                    match signed {
+                        true => acc.select_signed(product, r, &mut part),
+                        false => acc.select_from_sums(product, r, &mut part),
+                    }
+                }
+                part
+            },
+        )
+        .collect();
+    concat(n_cols, &parts)
+}
+
 /// A column number of 16 or 32 bits.
 trait Column: Copy + Sync {
     fn at(self) -> usize;
@@ -157,6 +198,17 @@ impl Accumulator {
         }
         self.scan((product.row_scale[r], product.col_scale), product.k);
         self.write(product.k, out);
+    }
+
+    /// Writes the entries of largest absolute value and clears the row.
+    fn select_signed(&mut self, product: &Product<'_>, r: usize, out: &mut Csr) {
+        if product.skip_diagonal {
+            self.sums[r] = 0.0;
+        }
+        let scaled = |(j, (s, c)): (usize, (&f32, &f32))| (j as u32, s * c * product.row_scale[r]);
+        let row = self.sums.iter().zip(product.col_scale).enumerate().map(scaled).collect();
+        out.push_row(crate::ease::largest(row, product.k));
+        self.sums.fill(0.0);
     }
 
     /// Adds up the row and remembers which columns it touched.

@@ -2,13 +2,16 @@
 //! interaction matrix alike and keeps the rest as it is.
 //!
 //! With `A = D_u^(-a/2) R D_i^(-c)` and the leading eigenpairs `(V, lambda)` of `A'A`, a user's row
-//! `x` is scored `x D_i^-b [A'A + V diag(2 lambda_k - lambda) V'] D_i^b`. The two terms are two
-//! models, a sparse and a low-rank one, whose raw scores are added.
+//! `x` is scored `x F`, `F = D_i^-b [A'A + V diag(2 lambda_k - lambda) V'] D_i^b`. [`fit`] computes
+//! every row of `F` and keeps its largest entries, which ranks better than `F` itself;
+//! [`fit_parts`] gives its two terms as two models, for catalogues too large for that.
 
 use foretaste_core::{Csr, Matrix, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::item_item::{self, ItemItemConfig, Weighting};
+use crate::dense;
+use crate::item_item::{self, ItemItemConfig, Prepared, Weighting};
+use crate::product::top_k_onto;
 use crate::svd::{SvdConfig, leading_right};
 
 /// Settings of [`fit`].
@@ -23,7 +26,7 @@ pub struct SpectralConfig {
     pub item_exponent: f32,
     /// b: moves weight from popular reasons to popular recommendations.
     pub output_exponent: f32,
-    /// Items kept per item in the sparse part.
+    /// Items kept per item.
     pub k: usize,
     /// Iterations of the subspace.
     pub power_iterations: usize,
@@ -38,11 +41,52 @@ impl Default for SpectralConfig {
             user_exponent: 0.6,
             item_exponent: 0.47,
             output_exponent: 0.4,
-            k: 400,
+            k: 1000,
             power_iterations: 4,
             seed: 0,
         }
     }
+}
+
+/// Flops of [`fit`]'s dense part per item squared and factor.
+pub const FLOPS: f64 = 2.0;
+
+/// The filter of `r` (users x items, values > 0) with the `k` largest positive entries of each
+/// row or, where `k` is enough for all, every entry. `keys` as in
+/// [`crate::ials::fit_keyed`].
+///
+/// # Shapes
+/// Items x items without diagonal; `score_j = sum_i x_i F[i, j]`, rows in descending order.
+///
+/// # Errors
+/// `Internal` when `r` holds NaN or infinite values.
+///
+/// # Cost
+/// That of [`fit_parts`] plus 2 items^2 factors flops; 128 dense rows per thread.
+///
+/// # Source
+/// As [`fit_parts`]. Pruning raises quality on gowalla: Recall@20 .191 whole, .193 / .195 / .196
+/// with 100 / 200 / 1000 entries a row.
+pub fn fit(r: &Csr, config: &SpectralConfig, keys: Option<&[u64]>) -> Result<Csr> {
+    let (a, b, c) = (config.user_exponent, config.output_exponent, config.item_exponent);
+    let (vectors, factor_scale) = flattened(r, config, keys)?;
+    // The product multiplies entry (i, j) by d_i^-(b + c) d_j^(b - c), so c is undone here.
+    let powers = degree_powers(r, c);
+    let (mut input, mut output) = (vectors.clone(), vectors);
+    for (i, power) in powers.iter().enumerate() {
+        let scaled = input.row_mut(i).iter_mut().zip(&factor_scale);
+        scaled.for_each(|(v, f)| *v *= f * power);
+        output.row_mut(i).iter_mut().for_each(|v| *v *= power);
+    }
+    let weighting = Weighting::Normalised { a_user: a, p_source: c + b, q_target: c - b };
+    let width = input.n_cols;
+    let prepared = Prepared::new(r, weighting, ItemItemConfig::default().max_user_items);
+    let signed = config.k + 1 >= r.n_cols;
+    Ok(top_k_onto(&prepared.product(config.k), signed, |first, block| {
+        let count = block.len() / output.n_rows;
+        let queries = &input.data[first * width..(first + count) * width];
+        dense::add_products(&output, queries, block);
+    }))
 }
 
 /// Both parts of the filter: `raw = x * similar + factor_scale * (x * input) . items`.
@@ -60,7 +104,8 @@ pub struct Spectral {
     pub output_scale: Vec<f32>,
 }
 
-/// The filter of `r` (users x items, values > 0). `keys` as in [`crate::ials::fit_keyed`].
+/// The two terms of the filter; the sparse one is pruned. `keys` as in
+/// [`crate::ials::fit_keyed`].
 ///
 /// # Shapes
 /// Items x items (sparse) and items x factors.
@@ -75,34 +120,37 @@ pub struct Spectral {
 /// Shen et al., "How powerful is graph convolution for recommendation?", CIKM 2021 (GF-CF), with
 /// the ideal low-pass filter replaced by one that flattens the leading eigenvalues to
 /// 2 lambda_k, and exponents for users, items and output. The sparse part is pruned.
-pub fn fit(r: &Csr, config: &SpectralConfig, keys: Option<&[u64]>) -> Result<Spectral> {
+pub fn fit_parts(r: &Csr, config: &SpectralConfig, keys: Option<&[u64]>) -> Result<Spectral> {
     let (a, b, c) = (config.user_exponent, config.output_exponent, config.item_exponent);
     let weighting = Weighting::Normalised { a_user: a, p_source: c + b, q_target: c - b };
     let similar =
         item_item::fit(r, &ItemItemConfig { weighting, k: config.k, ..Default::default() });
+    let (vectors, factor_scale) = flattened(r, config, keys)?;
+    let (input_scale, output_scale) = (degree_powers(r, -b), degree_powers(r, b));
+    Ok(Spectral { similar, vectors, input_scale, factor_scale, output_scale })
+}
+
+/// The leading eigenvectors of A'A and what each is multiplied with: 2 lambda_k - lambda.
+fn flattened(r: &Csr, config: &SpectralConfig, keys: Option<&[u64]>) -> Result<(Matrix, Vec<f32>)> {
     let svd = SvdConfig {
         factors: config.factors,
         power_iterations: config.power_iterations,
         oversample: 64,
         seed: config.seed,
     };
-    let (vectors, lambda) = leading_right(&normalised(r, a, c), &svd, keys)?;
+    let a = normalised(r, config.user_exponent, config.item_exponent);
+    let (vectors, lambda) = leading_right(&a, &svd, keys)?;
     let last = lambda.last().copied().unwrap_or(0.0);
-    let powers = |exponent: f32| -> Vec<f32> {
-        r.col_counts().into_iter().map(|d| (d.max(1) as f32).powf(exponent)).collect()
-    };
-    Ok(Spectral {
-        similar,
-        vectors,
-        input_scale: powers(-b),
-        factor_scale: lambda.iter().map(|l| (2.0 * last - l) as f32).collect(),
-        output_scale: powers(b),
-    })
+    Ok((vectors, lambda.iter().map(|l| (2.0 * last - l) as f32).collect()))
+}
+
+fn degree_powers(r: &Csr, exponent: f32) -> Vec<f32> {
+    r.col_counts().into_iter().map(|d| (d.max(1) as f32).powf(exponent)).collect()
 }
 
 /// `D_u^(-a/2) R D_i^(-c)`.
 fn normalised(r: &Csr, a: f32, c: f32) -> Csr {
-    let items: Vec<f32> = r.col_counts().into_iter().map(|d| (d.max(1) as f32).powf(-c)).collect();
+    let items = degree_powers(r, -c);
     let mut out = r.clone();
     for u in 0..r.n_rows() {
         let range = r.indptr[u] as usize..r.indptr[u + 1] as usize;
@@ -124,5 +172,44 @@ impl Spectral {
             scaled.for_each(|(v, f)| *v *= f * self.output_scale[i]);
         }
         (input, output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foretaste_core::planted;
+
+    use super::*;
+
+    #[test]
+    fn the_pruned_filter_is_the_sum_of_its_parts() {
+        let r = planted::groups((150, 40, 4), (0.5, 0.05), 9);
+        let config = SpectralConfig { factors: 4, k: 39, ..Default::default() };
+        let whole = fit(&r, &config, None).unwrap();
+        let parts = fit_parts(&r, &config, None).unwrap();
+        let (input, output) = parts.factors();
+        let mut kept = 0;
+        for i in 0..40 {
+            for j in (0..40u32).filter(|&j| j as usize != i) {
+                let of = |m: &Csr| {
+                    let (js, vs) = m.row(i);
+                    js.iter().position(|&c| c == j).map(|at| vs[at])
+                };
+                let pairs = input.row(i).iter().zip(output.row(j as usize));
+                let low_rank: f32 = pairs.map(|(x, y)| x * y).sum();
+                let expected = of(&parts.similar).unwrap_or(0.0) + low_rank;
+                match of(&whole) {
+                    Some(value) => assert!((value - expected).abs() < 1e-4, "{i}, {j}"),
+                    None => assert!(expected < 1e-4, "{i}, {j}: {expected} is missing"),
+                }
+                kept += usize::from(of(&whole).is_some());
+            }
+        }
+        assert_eq!(kept, 40 * 39);
+        let pruned = fit(&r, &SpectralConfig { k: 5, ..config }, None).unwrap();
+        for i in 0..40 {
+            let (js, vs) = pruned.row(i);
+            assert!(js.len() == 5 && js[0] as usize % 4 == i % 4 && vs[4] > 0.0);
+        }
     }
 }
