@@ -13,7 +13,7 @@ use crate::manifest::{self, Manifest, Sealed, SourceMeta};
 use crate::segment::{EXTENSION, FinishedSegment, SegmentWriter, TEMPORARY};
 use crate::snapshot::LakeSnapshot;
 
-/// How often a reader tries again when a writer replaces segments under it.
+/// How often opening begins anew because a commit has replaced segments under it.
 const SNAPSHOT_ATTEMPTS: usize = 100;
 
 /// A lake in a folder. One process opens it for writing; who may is for the caller to arrange.
@@ -152,8 +152,8 @@ impl Lake {
     /// # Errors
     /// `Corrupt` when the manifest fails its check or names a segment that is not there.
     pub fn snapshot(&self) -> Result<Arc<LakeSnapshot>> {
-        let mut attempts = 0;
-        loop {
+        let mut gone = None;
+        for _ in 0..SNAPSHOT_ATTEMPTS {
             let manifest = Manifest::load(&self.dir)?;
             let mut opened = lock(&self.opened);
             if let Some(snapshot) = opened.as_ref().filter(|s| is_of(s, &manifest)) {
@@ -166,13 +166,16 @@ impl Lake {
                     return Ok(snapshot);
                 }
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-                Err(e) if attempts == SNAPSHOT_ATTEMPTS || self.access == Access::Write => {
+                Err(e) if gone == Some(manifest.generation) => {
                     let text = format!("{} names a segment that is gone", manifest::FILE);
                     return Err(Error::corrupt(text).with_source(e));
                 }
-                Err(_) => attempts += 1,
+                // A commit has replaced it meanwhile, or it is lost: the next look decides.
+                Err(_) => gone = Some(manifest.generation),
             }
         }
+        let text = format!("{} changes faster than it can be opened", self.dir.display());
+        Err(Error::new(ErrorKind::Unavailable, text))
     }
 
     /// Streams all events; see [`LakeSnapshot::read`].

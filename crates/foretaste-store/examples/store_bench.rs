@@ -1,7 +1,9 @@
 //! Throughput of the embedded store on this machine: durable appends by one thread, by eight
 //! (group commit) and in batches; bulk import; reading and loading.
 //!
-//! `cargo run --release -p foretaste-store --example store_bench -- [FOLDER] [MILLION EVENTS]`
+//! `cargo run --release -p foretaste-store --example store_bench -- [FOLDER] [MILLIONS | read]`
+//!
+//! `read` only reads what an earlier run has left in the folder.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::path::{Path, PathBuf};
@@ -16,12 +18,15 @@ const ITEMS: usize = 40_000;
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let dir = arguments.next().map_or_else(|| PathBuf::from("store-bench"), PathBuf::from);
-    let millions = arguments.next().and_then(|n| n.into_string().ok()?.parse().ok());
-    let store = EmbeddedStore::open(&dir, EmbeddedOptions::default())?;
-    appends(&store)?;
-    users(&store)?;
-    bulk(&store, millions.unwrap_or(10usize) << 20)?;
-    reading(&store)?;
+    let size = arguments.next().and_then(|n| n.into_string().ok()).unwrap_or("10".to_owned());
+    let millions: Option<usize> = size.parse().ok();
+    if let Some(millions) = millions {
+        let store = EmbeddedStore::open(&dir, EmbeddedOptions::default())?;
+        appends(&store)?;
+        users(&store)?;
+        bulk(&store, millions << 20)?;
+    }
+    reading(&EmbeddedStore::open_reader(&dir)?)?;
     println!("peak memory {} MB", peak_memory_mb(Path::new("/proc/self/status")).unwrap_or(0));
     Ok(())
 }
@@ -39,14 +44,37 @@ fn event(rng: &mut Rng, time_ms: i64) -> Event {
     }
 }
 
-fn report(what: &str, events: usize, start: Instant) {
-    let seconds = start.elapsed().as_secs_f64();
-    println!("{what}: {events} in {seconds:.2} s = {:.0} /s", events as f64 / seconds);
+/// Wall time and CPU time since a moment; the latter counts on a busy machine.
+struct Watch {
+    start: Instant,
+    cpu: f64,
+}
+
+impl Watch {
+    fn start() -> Self {
+        Self { start: Instant::now(), cpu: cpu_seconds() }
+    }
+
+    fn report(&self, what: &str, events: usize) {
+        let (seconds, cpu) = (self.start.elapsed().as_secs_f64(), cpu_seconds() - self.cpu);
+        let (wall, busy) = (events as f64 / seconds, events as f64 / cpu);
+        println!(
+            "{what}: {events} in {seconds:.2} s = {wall:.0} /s; CPU {cpu:.2} s = {busy:.0} /s"
+        );
+    }
+}
+
+/// User and system time of this process, from Linux (in 1/100 s).
+fn cpu_seconds() -> f64 {
+    let stat = fs_err::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(13) + ticks(14)) / 100.0
 }
 
 fn appends(store: &EmbeddedStore) -> Result<()> {
     for (threads, batch, rounds) in [(1, 1, 2_000), (8, 1, 2_000), (64, 1, 500), (1, 1_000, 200)] {
-        let start = Instant::now();
+        let watch = Watch::start();
         std::thread::scope(|scope| {
             let work = |thread: u64| {
                 let mut rng = Rng::new(thread + 1000 * threads + 100_000 * batch as u64);
@@ -59,17 +87,17 @@ fn appends(store: &EmbeddedStore) -> Result<()> {
             all.into_iter().try_for_each(|t| t.join().expect("a worker does not panic"))
         })?;
         let events = threads as usize * batch * rounds as usize;
-        report(&format!("durable appends, {threads} threads, {batch} a call"), events, start);
+        watch.report(&format!("durable appends, {threads} threads, {batch} a call"), events);
     }
-    let start = Instant::now();
+    let watch = Watch::start();
     let events = store.counts()?.log_events as usize;
     store.seal()?;
-    report("seal", events, start);
+    watch.report("seal", events);
     Ok(())
 }
 
 fn users(store: &EmbeddedStore) -> Result<()> {
-    let start = Instant::now();
+    let watch = Watch::start();
     let user = |i: usize| User {
         user_id: format!("user-{i}"),
         attributes: [("country".to_owned(), "DE".to_owned())].into(),
@@ -79,7 +107,7 @@ fn users(store: &EmbeddedStore) -> Result<()> {
         let users: Vec<User> = (chunk * 10_000..(chunk + 1) * 10_000).map(user).collect();
         store.put_users(&users)?;
     }
-    report("put users", 1_000_000, start);
+    watch.report("put users", 1_000_000);
     Ok(())
 }
 
@@ -87,37 +115,35 @@ fn bulk(store: &EmbeddedStore, events: usize) -> Result<()> {
     let mut rng = Rng::new(7);
     let name = format!("bench {:?}", store.counts()?.events);
     let mut bulk = store.bulk(&Source { digest: name.clone(), name })?;
-    let (mut seconds, mut written) = (0.0, 0);
-    while written < events {
-        let mut batch = EventBatch::default();
-        (0..1 << 18).for_each(|i| batch.push(&event(&mut rng, (written + i) as i64)));
-        let start = Instant::now();
-        bulk.write(&batch)?;
-        seconds += start.elapsed().as_secs_f64();
+    let batches: Vec<EventBatch> = (0..16).map(|at| batch(&mut rng, at)).collect();
+    let (watch, mut written) = (Watch::start(), 0);
+    for batch in batches.iter().cycle().take(events.div_ceil(1 << 18)) {
+        bulk.write(batch)?;
         written += batch.len();
     }
-    let start = Instant::now();
     let outcome = bulk.commit()?;
-    seconds += start.elapsed().as_secs_f64();
-    let bytes = outcome.bytes as f64 / outcome.events as f64;
-    println!(
-        "bulk import: {written} in {seconds:.2} s = {:.0} /s, {bytes:.1} bytes an event",
-        written as f64 / seconds
-    );
+    watch.report("bulk import", written);
+    println!("{:.1} bytes an event", outcome.bytes as f64 / outcome.events as f64);
     Ok(())
 }
 
+fn batch(rng: &mut Rng, at: i64) -> EventBatch {
+    let mut batch = EventBatch::default();
+    (0..1 << 18).for_each(|i| batch.push(&event(rng, (at << 18) + i)));
+    batch
+}
+
 fn reading(store: &EmbeddedStore) -> Result<()> {
-    let start = Instant::now();
+    let watch = Watch::start();
     let mut events = 0;
     store.read_events(Columns::NoContext, &mut |batch| {
         events += batch.len();
         Ok(())
     })?;
-    report("read", events, start);
-    let start = Instant::now();
+    watch.report("read", events);
+    let watch = Watch::start();
     let loaded = load(store, Columns::NoContext, &NoProgress)?;
-    report("load (sorted, deduplicated)", loaded.len(), start);
+    watch.report("load (sorted, deduplicated)", loaded.len());
     Ok(())
 }
 

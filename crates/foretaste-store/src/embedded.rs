@@ -70,14 +70,17 @@ impl EmbeddedStore {
     /// `Conflict` naming the process that is writing already, `Corrupt` naming the damaged file,
     /// `Unsupported` when a newer version wrote it, `Io`.
     pub fn open(dir: &Path, options: EmbeddedOptions) -> Result<Self> {
-        fs_err::create_dir_all(log_dir(dir))?;
+        let log_folder = log_dir(dir);
+        fs_err::create_dir_all(&log_folder)?;
+        // A folder that a power cut takes away takes its files along.
+        log_folder.ancestors().take(3).try_for_each(|at| fs_err::File::open(at)?.sync_all())?;
         let lock = WriterLock::take(dir)?;
         let catalogue = Catalogue::open(&catalogue_path(dir))?;
         let lake = Lake::open(&lake_dir(dir))?;
         let stats = lake.stats()?;
         let sealed = (stats.sealed.log_segment, stats.sealed.seq);
         let mut kinds: IdTable = stats.kinds.iter().collect();
-        let log = EventLog::open(&log_dir(dir), sealed, options.log(), &mut |event| {
+        let log = EventLog::open(&log_folder, sealed, options.log(), &mut |event| {
             validate::kind(&mut kinds, &event.kind)
         })?;
         log.remove_through(sealed.0, 0)?;

@@ -6,9 +6,7 @@
 
 mod groups;
 
-use foretaste_core::{
-    Error, ErrorKind, EventBatch, EventContext, IdTable, Limits, Progress, Result,
-};
+use foretaste_core::{Error, ErrorKind, EventBatch, IdTable, Limits, Progress, Result};
 
 use crate::Columns;
 use crate::store::Store;
@@ -23,107 +21,90 @@ use crate::store::Store;
 /// 29 bytes an event in the end, at most 37 on the way (without contexts), and the ids. Time is
 /// linear but for the sorting within users, which runs in the caller's rayon pool.
 pub fn load(store: &dyn Store, columns: Columns, progress: &dyn Progress) -> Result<EventBatch> {
-    progress.start("reading events", Some(store.counts()?.events), "events");
-    let mut gathered = Gathered::default();
+    let expected = store.counts()?.events;
+    progress.start("reading events", Some(expected), "events");
+    let mut all = with_capacity(expected as usize);
     store.read_events(columns, &mut |batch| {
         let n = batch.len() as u64;
-        gathered.add(batch)?;
+        add(&mut all, batch)?;
         progress.advance(n);
         Ok(())
     })?;
     progress.finish();
-    Ok(gathered.into_sorted())
+    Ok(sorted(all))
 }
 
-/// Events in the order of reading, over common id tables.
-#[derive(Default)]
-struct Gathered {
-    users: IdTable,
-    items: IdTable,
-    kinds: IdTable,
-    chunks: Vec<Chunk>,
+/// Room for `n` events, so that columns are not copied while they grow.
+fn with_capacity(n: usize) -> EventBatch {
+    EventBatch {
+        user: Vec::with_capacity(n),
+        item: Vec::with_capacity(n),
+        kind: Vec::with_capacity(n),
+        value: Vec::with_capacity(n),
+        time_ms: Vec::with_capacity(n),
+        key: Vec::with_capacity(n),
+        ..EventBatch::default()
+    }
 }
 
-#[derive(Default)]
-struct Chunk {
-    user: Vec<u32>,
-    item: Vec<u32>,
-    kind: Vec<u8>,
-    value: Vec<f32>,
-    time_ms: Vec<i64>,
-    key: Vec<u64>,
-    context: Vec<Option<EventContext>>,
+/// Appends the events of `batch` to `all`.
+fn add(all: &mut EventBatch, batch: EventBatch) -> Result<()> {
+    let kinds: Vec<u32> = batch.kinds.iter().map(|kind| all.kinds.intern(kind)).collect();
+    if all.kinds.len() > Limits::DEFAULT.kinds {
+        let text = format!("more than {} kinds of events", Limits::DEFAULT.kinds);
+        return Err(Error::new(ErrorKind::Exhausted, text));
+    }
+    if !batch.context.is_empty() {
+        all.context.resize(all.len(), None);
+        all.context.extend(batch.context);
+    }
+    all.kind.extend(batch.kind.iter().map(|&kind| kinds[usize::from(kind)] as u8));
+    append_renumbered(&batch.user, &batch.users, &mut all.user, &mut all.users);
+    append_renumbered(&batch.item, &batch.items, &mut all.item, &mut all.items);
+    all.value.extend_from_slice(&batch.value);
+    all.time_ms.extend_from_slice(&batch.time_ms);
+    all.key.extend_from_slice(&batch.key);
+    Ok(())
 }
 
-impl Gathered {
-    fn add(&mut self, mut batch: EventBatch) -> Result<()> {
-        renumber(&mut batch.user, &batch.users, &mut self.users);
-        renumber(&mut batch.item, &batch.items, &mut self.items);
-        let kinds: Vec<u32> = batch.kinds.iter().map(|kind| self.kinds.intern(kind)).collect();
-        if self.kinds.len() > Limits::DEFAULT.kinds {
-            let text = format!("more than {} kinds of events", Limits::DEFAULT.kinds);
-            return Err(Error::new(ErrorKind::Exhausted, text));
+fn sorted(mut all: EventBatch) -> EventBatch {
+    let mut starts = vec![0usize; all.users.len() + 1];
+    all.user.iter().for_each(|&u| starts[u as usize + 1] += 1);
+    (1..starts.len()).for_each(|u| starts[u] += starts[u - 1]);
+    if !all.context.is_empty() {
+        all.context.resize(all.user.len(), None);
+    }
+    if !all.user.is_sorted() {
+        scatter(&mut all.time_ms, &all.user, &starts);
+        scatter(&mut all.key, &all.user, &starts);
+        scatter(&mut all.value, &all.user, &starts);
+        scatter(&mut all.item, &all.user, &starts);
+        scatter(&mut all.kind, &all.user, &starts);
+        if !all.context.is_empty() {
+            scatter(&mut all.context, &all.user, &starts);
         }
-        batch.kind.iter_mut().for_each(|kind| *kind = kinds[usize::from(*kind)] as u8);
-        let EventBatch { user, item, kind, value, time_ms, key, context, .. } = batch;
-        self.chunks.push(Chunk { user, item, kind, value, time_ms, key, context });
-        Ok(())
     }
-
-    fn into_sorted(mut self) -> EventBatch {
-        let mut starts = vec![0usize; self.users.len() + 1];
-        self.chunks.iter().flat_map(|c| &c.user).for_each(|&u| starts[u as usize + 1] += 1);
-        (1..starts.len()).for_each(|u| starts[u] += starts[u - 1]);
-        let time_ms = self.scatter(&starts, |chunk| std::mem::take(&mut chunk.time_ms));
-        let key = self.scatter(&starts, |chunk| std::mem::take(&mut chunk.key));
-        let value = self.scatter(&starts, |chunk| std::mem::take(&mut chunk.value));
-        let item = self.scatter(&starts, |chunk| std::mem::take(&mut chunk.item));
-        let kind = self.scatter(&starts, |chunk| std::mem::take(&mut chunk.kind));
-        let context = self.scatter_contexts(&starts);
-        self.chunks.clear();
-        let Self { users, items, kinds, .. } = self;
-        let user = Vec::new();
-        let mut batch =
-            EventBatch { users, items, kinds, user, item, kind, value, time_ms, key, context };
-        groups::sort(&mut batch, &starts);
-        batch
-    }
-
-    /// One column in the order of users; `take` gives up a chunk's part of it.
-    fn scatter<T: Clone + Default>(
-        &mut self,
-        starts: &[usize],
-        take: impl Fn(&mut Chunk) -> Vec<T>,
-    ) -> Vec<T> {
-        let mut next = starts.to_vec();
-        let mut out = vec![T::default(); starts.last().copied().unwrap_or(0)];
-        for chunk in &mut self.chunks {
-            let values = take(chunk);
-            for (&user, value) in chunk.user.iter().zip(values) {
-                let at = &mut next[user as usize];
-                out[*at] = value;
-                *at += 1;
-            }
-        }
-        out
-    }
-
-    fn scatter_contexts(&mut self, starts: &[usize]) -> Vec<Option<EventContext>> {
-        if self.chunks.iter().all(|chunk| chunk.context.is_empty()) {
-            return Vec::new();
-        }
-        self.scatter(starts, |chunk| {
-            let mut context = std::mem::take(&mut chunk.context);
-            context.resize(chunk.user.len(), None);
-            context
-        })
-    }
+    groups::sort(&mut all, &starts);
+    all
 }
 
-/// Turns indices of `from` into indices of `into`, which gets the ids that it lacks.
-fn renumber(column: &mut [u32], from: &IdTable, into: &mut IdTable) {
-    let numbers: Vec<u32> = from.iter().map(|id| into.intern(id)).collect();
-    column.iter_mut().for_each(|index| *index = numbers[*index as usize]);
+/// Brings a column into the order of users; those of one user keep their order.
+fn scatter<T: Clone + Default>(column: &mut Vec<T>, users: &[u32], starts: &[usize]) {
+    let mut next = starts.to_vec();
+    let mut out = vec![T::default(); column.len()];
+    for (&user, value) in users.iter().zip(std::mem::take(column)) {
+        let at = &mut next[user as usize];
+        out[*at] = value;
+        *at += 1;
+    }
+    *column = out;
+}
+
+/// Appends `column`, whose indices point into `ids`, to a column of indices into `all_ids`,
+/// which gets the ids that it lacks.
+fn append_renumbered(column: &[u32], ids: &IdTable, all: &mut Vec<u32>, all_ids: &mut IdTable) {
+    let numbers: Vec<u32> = ids.iter().map(|id| all_ids.intern(id)).collect();
+    all.extend(column.iter().map(|&index| numbers[index as usize]));
 }
 
 #[cfg(test)]

@@ -15,4 +15,4 @@ mod tests;
 mod view;
 
 pub(crate) use commit::{EventLog, LogOptions};
-pub(crate) use view::{LogView, Place};
+pub(crate) use view::{LogEnd, LogView, Place};

@@ -80,11 +80,11 @@ fn items_and_users_come_back() {
         description: "long \"text\"\n".into(),
         categories: (0..i % 3).map(|c| format!("c{c}")).collect(),
         tags: (0..i % 4).map(|t| format!("t{t}")).collect(),
-        price: (i % 2 == 0).then_some(i as f64 / 3.0),
+        price: i.is_multiple_of(2).then_some(i as f64 / 3.0),
         attributes: [("brand".to_owned(), format!("b{i}"))].into(),
         created_ms: i as i64,
-        hidden: i % 5 == 0,
-        embedding: (i % 3 == 0).then(|| vec![i as f32, 0.5]),
+        hidden: i.is_multiple_of(5),
+        embedding: i.is_multiple_of(3).then(|| vec![i as f32, 0.5]),
     };
     let user = |i: usize| User {
         user_id: format!("u{i}"),

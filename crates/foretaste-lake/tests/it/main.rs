@@ -1,4 +1,5 @@
 //! The lake and its files as their users see them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod files;
 mod lake;
@@ -6,14 +7,14 @@ mod lake;
 use foretaste_core::{Event, EventBatch, EventContext, Rng};
 
 fn random_event(rng: &mut Rng, i: usize) -> Event {
-    let context = (i % 3 == 0).then(|| EventContext {
-        session: (i % 2 == 0).then(|| format!("s{}", i / 7)),
+    let context = i.is_multiple_of(3).then(|| EventContext {
+        session: i.is_multiple_of(2).then(|| format!("s{}", i / 7)),
         scene: Some("home".into()),
-        position: (i % 5 == 0).then_some(i as u16),
-        request_id: (i % 6 == 0).then(|| format!("r{i}")),
+        position: i.is_multiple_of(5).then_some(i as u16),
+        request_id: i.is_multiple_of(6).then(|| format!("r{i}")),
     });
     Event {
-        event_id: (i % 4 == 0).then(|| format!("id{i}")),
+        event_id: i.is_multiple_of(4).then(|| format!("id{i}")),
         user: format!("用户{}", rng.below(50)),
         item: format!("i{}", rng.below(30)),
         kind: ["view", "click", "order"][rng.below(3)].into(),

@@ -95,8 +95,7 @@ impl Catalogue {
         let last = self.control(LAST)?.and_then(|text| text.parse().ok()).unwrap_or(0);
         let mut erasures = Erasures { by_user: HashMap::new(), last };
         self.scan("SELECT user, number, seq FROM erasures", &mut |row| {
-            let (user, number, seq): (String, i64, i64) =
-                self.named(row.try_into().map_err(rusqlite::Error::from))?;
+            let (user, number, seq): (String, i64, i64) = self.named(row.try_into())?;
             erasures.add(&user, Erasure { number: number as u64, seq: seq as u64 });
             Ok(())
         })?;

@@ -48,6 +48,8 @@ pub(super) fn connect(path: &Path, mode: Mode) -> Result<Connection> {
         if mode == Mode::Write {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
+            // What is deleted is overwritten: an erased user leaves no trace in the file.
+            connection.pragma_update(None, "secure_delete", true)?;
         } else {
             connection.pragma_update(None, "query_only", true)?;
         }

@@ -9,6 +9,7 @@ use foretaste_lake::{Columns, CommitNote, Sealed, SegmentMeta};
 use super::bulk::Segments;
 use super::{EmbeddedStore, Writer, lock};
 use crate::catalogue::Erasures;
+use crate::log::LogEnd;
 
 /// Events that are turned into columns at a time.
 const BATCH_EVENTS: usize = 1 << 20;
@@ -17,19 +18,20 @@ impl EmbeddedStore {
     pub(super) fn seal_log(&self) -> Result<()> {
         let writer = self.writer()?;
         let _one_at_a_time = lock(&writer.maintenance);
-        // Read before anything else: what is erased later carries a higher number than the
-        // segments written here, and is then left out of them by every reader.
+        // First the end, then the erasures: one that comes later covers all events before the
+        // end and carries a higher number than the segments written here, so that readers leave
+        // its events out of them; one that came earlier is among those applied here.
+        let end = writer.log.rotate();
         let erasures = writer.erasures.read().unwrap_or_else(|e| e.into_inner()).clone();
-        self.move_log(writer, &erasures)?;
+        self.move_log(writer, end, &erasures)?;
         self.drop_erased(&erasures)?;
         let seq = self.lake.stats()?.sealed.seq;
         let mut known = writer.erasures.write().unwrap_or_else(|e| e.into_inner());
         self.catalogue.forget_erasures(erasures.last(), seq, &mut known)
     }
 
-    fn move_log(&self, writer: &Writer, erasures: &Erasures) -> Result<()> {
+    fn move_log(&self, writer: &Writer, end: LogEnd, erasures: &Erasures) -> Result<()> {
         let sealed = self.lake.stats()?.sealed;
-        let end = writer.log.rotate();
         if end.number <= sealed.log_segment {
             return Ok(());
         }

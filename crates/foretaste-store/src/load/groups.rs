@@ -19,7 +19,7 @@ pub(super) fn sort(batch: &mut EventBatch, starts: &[usize]) {
     };
     sort_users(columns, starts, &mut kept);
     compact(batch, starts, &kept);
-    batch.user = Vec::with_capacity(batch.item.len());
+    batch.user.clear();
     for (user, &n) in kept.iter().enumerate() {
         batch.user.resize(batch.user.len() + n, user as u32);
     }

@@ -1,4 +1,4 @@
-use foretaste_core::{Event, NoProgress, Rng};
+use foretaste_core::{Event, EventContext, NoProgress, Rng};
 
 use super::*;
 use crate::MemoryStore;
@@ -6,13 +6,14 @@ use crate::MemoryStore;
 fn random_events(seed: u64, n: usize) -> Vec<Event> {
     let mut rng = Rng::new(seed);
     let event = |i: usize| Event {
-        event_id: (i % 3 == 0).then(|| format!("e{}", rng.below(n / 4))),
+        event_id: i.is_multiple_of(3).then(|| format!("e{}", rng.below(n / 4))),
         user: format!("u{}", rng.below(60)),
         item: format!("i{}", rng.below(20)),
         kind: ["view", "order"][rng.below(2)].into(),
         value: rng.below(3) as f32,
         time_ms: rng.below(50) as i64,
-        context: (i % 5 == 0)
+        context: i
+            .is_multiple_of(5)
             .then(|| EventContext { position: Some(i as u16), ..Default::default() }),
     };
     (0..n).map(event).collect()
@@ -71,6 +72,22 @@ fn every_event_once_in_order() {
     for seed in 0..20 {
         check(&random_events(seed, 40 + seed as usize * 50));
     }
+}
+
+#[test]
+fn events_that_come_sorted_by_user_keep_their_contexts() {
+    let mut events = random_events(77, 300);
+    events.sort_by(|a, b| a.user.cmp(&b.user));
+    events.iter_mut().rev().take(100).for_each(|event| event.context = None);
+    let store = MemoryStore::new();
+    store.append_events(&events[..150]).unwrap();
+    store.seal().unwrap();
+    store.append_events(&events[150..]).unwrap();
+    let loaded = load(&store, Columns::All, &NoProgress).unwrap();
+    let contexts = |rows: Vec<Event>| rows.into_iter().filter(|e| e.context.is_some()).count();
+    let got: Vec<Event> = (0..loaded.len()).map(|i| loaded.get(i)).collect();
+    assert_eq!((got.len(), loaded.context.len()), (expected(&events).len(), got.len()));
+    assert_eq!(contexts(got), contexts(expected(&events)));
 }
 
 #[test]

@@ -17,14 +17,14 @@ const OPTIONS: LogOptions =
     LogOptions { file_bytes: 600, pending_bytes: 1 << 20, remembered: 1 << 12 };
 
 fn event(i: usize) -> Event {
-    let context = (i % 4 == 0).then(|| EventContext {
+    let context = i.is_multiple_of(4).then(|| EventContext {
         session: Some(format!("s{i}")),
-        scene: (i % 8 == 0).then(|| "home".to_owned()),
+        scene: i.is_multiple_of(8).then(|| "home".to_owned()),
         position: Some(i as u16),
         request_id: Some("r".into()),
     });
     Event {
-        event_id: (i % 2 == 0).then(|| format!("id-{i}")),
+        event_id: i.is_multiple_of(2).then(|| format!("id-{i}")),
         user: format!("üser-{}", i % 5),
         item: format!("{i}"),
         kind: "view".into(),
@@ -141,9 +141,8 @@ impl LogFiles for Faulty {
         Ok(FaultyFile::wrap(self, path, len, OsFiles.resume(path, len)?))
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.step()?;
-        OsFiles.sync_dir(dir)
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        self.step()
     }
 }
 
@@ -159,8 +158,8 @@ impl LogFile for FaultyFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        // Nothing is forced to the disk: `power_cut` plays what that would have saved.
         self.plan.step()?;
-        self.file.sync()?;
         self.plan.0.lock().unwrap().synced.insert(self.path.clone(), self.len);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What only a store on disk has: reopening, readers beside a writer, locks, damage.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use foretaste_core::{ErrorKind, Event, EventBatch, Item, NoProgress, User};
 use foretaste_store::{Columns, EmbeddedOptions, EmbeddedStore, MemoryStore, Source, Store, load};
@@ -130,25 +131,58 @@ fn readers_always_see_every_event_while_segments_move() {
     let options = EmbeddedOptions { log_file_bytes: 400, ..EmbeddedOptions::default() };
     let writer = EmbeddedStore::open(dir.path(), options).unwrap();
     writer.append_events(&[event("u", "000", 0)]).unwrap();
-    let done = std::sync::atomic::AtomicUsize::new(1);
+    let done = AtomicUsize::new(1);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for i in 1..150 {
+            for i in 1..100 {
                 writer.append_events(&[event("u", &format!("{i:03}"), i)]).unwrap();
-                done.store(i as usize + 1, std::sync::atomic::Ordering::SeqCst);
+                done.store(i as usize + 1, Ordering::SeqCst);
                 if i % 5 == 0 {
                     writer.seal().unwrap();
                 }
             }
         });
         let reader = EmbeddedStore::open_reader(dir.path()).unwrap();
-        while done.load(std::sync::atomic::Ordering::SeqCst) < 150 {
+        while done.load(Ordering::SeqCst) < 100 {
             for store in [&reader, &writer] {
-                let before = done.load(std::sync::atomic::Ordering::SeqCst);
+                let before = done.load(Ordering::SeqCst);
                 let seen = items(store);
                 assert!(seen.len() >= before && seen.windows(2).all(|w| w[0] < w[1]), "{seen:?}");
             }
         }
+    });
+}
+
+/// Ends the loop of another thread, also when this one panics.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_user_who_comes_back_while_the_log_is_sealed_is_not_erased_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&done);
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                store.seal().unwrap();
+            }
+        });
+        let check = |i: i64| {
+            let (old, new) = (format!("old{i}"), format!("new{i}"));
+            store.append_events(&[event("u", &old, i)]).unwrap();
+            store.delete_user("u").unwrap();
+            store.append_events(&[event("u", &new, i)]).unwrap();
+            (0..3).all(|_| items(&store) == [new.clone()])
+        };
+        let wrong: Vec<i64> = (0..15).filter(|&i| !check(i)).collect();
+        assert!(wrong.is_empty(), "rounds {wrong:?}");
     });
 }
 

@@ -1,4 +1,5 @@
 //! The stores as their users see them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod crash;
 mod embedded;
