@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, BinaryArray, StringArray};
 use arrow_schema::{DataType, TimeUnit};
 use foretaste_core::{Error, EventBatch, Result};
@@ -12,8 +13,10 @@ use foretaste_lake::parquet::read_events;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::cells::{Cell, Collector};
+use crate::detect::NATIVE_COLUMNS;
 use crate::driver::Journey;
 use crate::events::EventCollector;
+use crate::times::exact_text;
 
 const BATCH_ROWS: usize = 1 << 14;
 
@@ -64,8 +67,7 @@ pub fn column_names(path: &Path) -> Result<Vec<String>> {
 /// Reads events that Foretaste wrote: whole batches where they are good.
 pub fn read_native(journey: &mut Journey<'_>, to: &mut EventCollector) -> Result<()> {
     let path = journey.plan.path.clone();
-    let names = ["user_id", "item_id", "kind", "value", "time_ms", "session", "scene", "position"];
-    to.columns(&names.map(str::to_owned))?;
+    to.columns(&NATIVE_COLUMNS.map(str::to_owned))?;
     let share = Share::of(&path, open(&path)?.metadata().file_metadata().num_rows())?;
     let mut first = 1;
     read_events(&path, Columns::All, &mut |batch| {
@@ -94,10 +96,11 @@ fn row_by_row(
             event.item,
             event.kind,
             event.value.to_string(),
-            if event.time_ms == 0 { String::new() } else { event.time_ms.to_string() },
+            time_text(Some(event.time_ms)),
             context.session.unwrap_or_default(),
             context.scene.unwrap_or_default(),
             context.position.map(|p| p.to_string()).unwrap_or_default(),
+            context.request_id.unwrap_or_default(),
         ];
         let cells: Vec<Cell<'_>> = row.iter().map(String::as_bytes).collect();
         let outcome = to.take(&cells);
@@ -140,8 +143,10 @@ fn texts(column: &ArrayRef) -> Result<Texts> {
             Ok(Texts::Bytes(cast(column, &DataType::Binary)?.as_binary::<i32>().clone()))
         }
         DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
-            let moment = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
-            text(&cast(&moment, &DataType::Int64)?)
+            let moments = cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))?;
+            let moments = cast(&moments, &DataType::Int64)?;
+            let texts = moments.as_primitive::<Int64Type>().iter().map(time_text);
+            Ok(Texts::Own(texts.collect()))
         }
         DataType::Float16 | DataType::Float32 | DataType::Float64 => {
             let column = cast(column, &DataType::Utf8)?;
@@ -153,6 +158,11 @@ fn texts(column: &ArrayRef) -> Result<Texts> {
         // What has no text (structs, maps) is left out.
         _ => text(column).or_else(|_| Ok(Texts::Own(vec![String::new(); column.len()]))),
     }
+}
+
+/// A time that is known to be in ms must not be guessed at by its magnitude; 0 is not known.
+fn time_text(ms: Option<i64>) -> String {
+    ms.filter(|&ms| ms != 0).and_then(exact_text).unwrap_or_default()
 }
 
 fn text(column: &ArrayRef) -> Result<Texts> {

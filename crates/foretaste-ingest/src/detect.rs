@@ -22,7 +22,7 @@ const NATIVE: [(&str, Entity); 3] = [
     ("events.parquet", Entity::Events),
 ];
 /// Columns by which Parquet of Foretaste is known.
-const NATIVE_COLUMNS: [&str; 9] = [
+pub const NATIVE_COLUMNS: [&str; 9] = [
     "user_id",
     "item_id",
     "kind",

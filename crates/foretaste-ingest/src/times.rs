@@ -22,6 +22,11 @@ pub fn parse_time(text: &str) -> Option<TimeMs> {
     in_range(scale(number as i64))
 }
 
+/// A time as a text that [`parse_time`] reads back to the millisecond, whatever its magnitude.
+pub fn exact_text(ms: TimeMs) -> Option<String> {
+    DateTime::from_timestamp_millis(ms).map(|t| t.to_rfc3339())
+}
+
 /// Unix seconds below this (year 5138) are seconds; milliseconds from March 1973 are above it.
 const SECONDS_BELOW: i64 = 100_000_000_000;
 const YEAR_1_MS: i64 = -62_135_596_800_000;
@@ -85,6 +90,13 @@ mod tests {
         check("2000-12-31", Some(978_220_800_000));
         check("1970-01-01", Some(0));
         check("978300019.25", Some(978_300_019_250));
+    }
+
+    #[test]
+    fn exact_texts_are_exact() {
+        for ms in [1, 5, -86_400_000, 62_000_000_001, 978_300_019_250] {
+            check(&exact_text(ms).unwrap(), Some(ms));
+        }
     }
 
     #[test]

@@ -1,5 +1,11 @@
 //! The generated behaviour is what the documentation says: deterministic, ordered, structured.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic and say what it measured"
+)]
+
 mod learnable;
 mod structure;
 

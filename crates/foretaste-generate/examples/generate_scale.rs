@@ -1,4 +1,4 @@
-//! Writes a marketplace of a given size: `scale USERS ITEMS EVENTS DIR`.
+//! Writes a marketplace of a given size: `generate_scale USERS ITEMS EVENTS DIR`.
 //! Run it in release under `/usr/bin/time -v` to measure time and memory.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use foretaste_generate::{Spec, write_parquet};
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [users, items, events, dir] = args.as_slice() else {
-        return Err(Error::invalid("usage: scale USERS ITEMS EVENTS DIR"));
+        return Err(Error::invalid("usage: generate_scale USERS ITEMS EVENTS DIR"));
     };
     let number = |text: &str| text.parse::<u64>().map_err(|e| Error::invalid(e.to_string()));
     let spec = Spec {

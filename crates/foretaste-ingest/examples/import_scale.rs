@@ -1,4 +1,4 @@
-//! Imports a file into a new store: `scale FILE DIR`. With `scale make ROWS FILE` it writes a CSV
+//! Imports a file into a new store: `import_scale FILE DIR`. With `import_scale make ROWS FILE` it writes a CSV
 //! of events to import. Run it in release under `/usr/bin/time -v`.
 
 use std::io::{BufWriter, Write};
@@ -18,7 +18,7 @@ fn main() -> Result<()> {
             let report = import(&store, &request, &NoProgress)?;
             Ok(writeln!(std::io::stdout(), "{report}")?)
         }
-        _ => Err(Error::invalid("usage: scale FILE DIR | scale make ROWS FILE")),
+        _ => Err(Error::invalid("usage: import_scale FILE DIR | import_scale make ROWS FILE")),
     }
 }
 
