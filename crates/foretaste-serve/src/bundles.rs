@@ -113,8 +113,9 @@ impl Bundles {
     /// Those of opening it; each failing bundle is reported once, then tried again from time to
     /// time.
     pub(crate) fn follow_current(&self) -> Result<bool> {
-        let Some(id) = foretaste_bundle::current(&self.root)? else { return Ok(false) };
+        // In this order: what was read before the turn may have been replaced meanwhile.
         let mut turn = self.turn();
+        let Some(id) = foretaste_bundle::current(&self.root)? else { return Ok(false) };
         if self.live_id().is_some_and(|live| *live == *id.as_str()) {
             return Ok(false);
         }

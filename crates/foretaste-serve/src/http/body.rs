@@ -52,7 +52,7 @@ pub(crate) fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
     if essence == "application/json" || essence.ends_with("+json") {
         return Ok(());
     }
-    let detail = "send the body as application/json";
+    let detail = "send the body as JSON (with curl: -H 'content-type: application/json')";
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail))
 }
 

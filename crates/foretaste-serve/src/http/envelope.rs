@@ -11,7 +11,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{
-    CACHE_CONTROL, CONNECTION, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Method, StatusCode, Version};
 use tracing::{debug, error, warn};
@@ -72,12 +72,28 @@ fn refuse(request: &Request) -> Option<Problem> {
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
         return Some(Problem::invalid("HTTP/1.1 requests need a Host header"));
     }
+    if is_cross_origin(request.method(), request.headers()) {
+        let detail = "pages of other origins may not write here";
+        return Some(Problem::new(StatusCode::FORBIDDEN, "cross-origin", detail));
+    }
     let uri = request.uri();
     let uri_bytes = uri.path().len() + uri.query().map_or(0, str::len);
     (uri_bytes > MOST_URI_BYTES).then(|| {
         let detail = format!("the address is longer than {MOST_URI_BYTES} bytes; use POST");
         Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail)
     })
+}
+
+/// A browser says where a page that writes comes from; only our own page may. Without this, any
+/// page could make its visitors' browsers write to a server on their own machine.
+fn is_cross_origin(method: &Method, headers: &HeaderMap) -> bool {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return false;
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let host = headers.get(HOST).and_then(|h| h.to_str().ok());
+    let authority = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, rest)| rest);
+    authority.is_none() || authority != host
 }
 
 /// After these the rest of the request is not worth reading.
@@ -149,6 +165,19 @@ fn log(labels: &RequestLabels, id: &str, elapsed: Duration, slow: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_our_own_page_may_write() {
+        let from = |method, origin: &'static str| {
+            let pairs = [(HOST, "a:1"), (ORIGIN, origin)];
+            let pairs = pairs.map(|(k, v)| (k, HeaderValue::from_static(v)));
+            is_cross_origin(&method, &HeaderMap::from_iter(pairs))
+        };
+        assert!(!from(Method::POST, "http://a:1"));
+        assert!(from(Method::POST, "http://b:1") && from(Method::DELETE, "null"));
+        assert!(!from(Method::GET, "http://b:1"));
+        assert!(!is_cross_origin(&Method::POST, &HeaderMap::new()));
+    }
 
     #[test]
     fn only_plain_request_ids_are_taken_over() {

@@ -2,8 +2,9 @@
 //! state, so that an erasure holds across restarts until a bundle is built without the events.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use foretaste_core::{Error, Result, TimeMs};
 use foretaste_store::Store;
 
@@ -14,7 +15,9 @@ const MOST: usize = 10_000;
 /// When each user was last erased.
 #[derive(Debug, Default)]
 pub(crate) struct Erased {
-    at_ms: Mutex<HashMap<String, TimeMs>>,
+    at_ms: ArcSwap<HashMap<String, TimeMs>>,
+    /// Held while the next map is written; readers never wait for it.
+    turn: Mutex<()>,
 }
 
 impl Erased {
@@ -29,11 +32,7 @@ impl Erased {
                 Error::corrupt(format!("control state {KEY:?} is not readable")).with_source(e)
             })?,
         };
-        Ok(Self { at_ms: Mutex::new(at_ms) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, TimeMs>> {
-        self.at_ms.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(Self { at_ms: ArcSwap::from_pointee(at_ms), turn: Mutex::default() })
     }
 
     /// Remembers that `user` was erased at `now_ms`.
@@ -41,8 +40,8 @@ impl Erased {
     /// # Errors
     /// The store's; then nothing is remembered.
     pub(crate) fn add(&self, store: &dyn Store, user: &str, now_ms: TimeMs) -> Result<()> {
-        let mut at_ms = self.lock();
-        let mut next = at_ms.clone();
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = HashMap::clone(&self.at_ms.load());
         next.insert(user.to_owned(), now_ms);
         while next.len() > MOST {
             let oldest = next.iter().min_by_key(|(_, at)| **at).map(|(user, _)| user.clone());
@@ -51,13 +50,13 @@ impl Erased {
         let text = serde_json::to_string(&next)
             .map_err(|e| Error::internal("erased users as JSON").with_source(e))?;
         store.set_control(KEY, Some(&text))?;
-        *at_ms = next;
+        self.at_ms.store(Arc::new(next));
         Ok(())
     }
 
     /// When `user` was last erased.
     pub(crate) fn at_ms(&self, user: &str) -> Option<TimeMs> {
-        self.lock().get(user).copied()
+        self.at_ms.load().get(user).copied()
     }
 }
 

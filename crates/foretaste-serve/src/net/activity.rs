@@ -2,9 +2,9 @@
 //! service (which knows when a request begins and when its response has been handed over).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -16,6 +16,9 @@ pub(crate) struct Activity {
     started: AtomicU64,
     finished: AtomicU64,
     ambiguous_length: AtomicBool,
+    /// The socket's task, where it looked while a request was in flight: it has to look again
+    /// when the request is finished, because that is when a new wait begins.
+    waits: Mutex<Option<Waker>>,
 }
 
 impl Activity {
@@ -27,6 +30,15 @@ impl Activity {
     /// Requests whose response body has been handed over or dropped.
     pub(crate) fn finished(&self) -> u64 {
         self.finished.load(Relaxed)
+    }
+
+    /// Wakes this task when the next request is finished.
+    pub(crate) fn wake_when_finished(&self, waker: &Waker) {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *waits {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
     }
 
     /// Says that the head just read had both `Content-Length` and `Transfer-Encoding`.
@@ -53,6 +65,8 @@ pub(crate) struct InFlight(Arc<Activity>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.finished.fetch_add(1, Relaxed);
+        let waits = self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).take();
+        waits.iter().for_each(Waker::wake_by_ref);
     }
 }
 

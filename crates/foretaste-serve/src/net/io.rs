@@ -124,7 +124,13 @@ impl AsyncRead for PatientIo {
             this.note_read(&buf.filled()[before..]);
             return Poll::Ready(result);
         }
-        let phase = this.phase();
+        let mut phase = this.phase();
+        if phase == Phase::Busy {
+            this.activity.wake_when_finished(cx.waker());
+            // The request may have been finished just before that.
+            this.turn_page();
+            phase = this.phase();
+        }
         let patience = this.patience(phase);
         ready!(this.read_deadline.poll(phase, patience, cx));
         let what = format!("client too slow: {phase:?}");

@@ -1,0 +1,12 @@
+//! The server as a client meets it: real sockets, port 0, data in, right answer out.
+
+mod answers;
+mod bundles;
+mod client;
+mod contract;
+mod limits;
+mod page;
+mod slow;
+mod stop;
+mod world;
+mod writes;
