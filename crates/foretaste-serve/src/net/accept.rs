@@ -131,3 +131,43 @@ fn is_exhaustion(error: &io::Error) -> bool {
     const ENOBUFS: i32 = 105;
     matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn running_out_of_descriptors_is_survived_and_counted() {
+        let metrics = Metrics::new();
+        let router = Router::new().route("/", get(|| async { "served" }));
+        let site = Site::new(router, &Timeouts::default(), 10, Arc::clone(&metrics));
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("bind"));
+        let at = listener.local_addr().expect("address");
+        let mut failures = 3;
+        let accept = move || {
+            let fails = failures > 0;
+            failures -= i32::from(fails);
+            let listener = Arc::clone(&listener);
+            async move {
+                if fails { Err(io::Error::from_raw_os_error(24)) } else { listener.accept().await }
+            }
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(site.run(accept, async {
+            let _ = stopped.await;
+        }));
+        let mut client = TcpStream::connect(at).await.expect("connect");
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        client.write_all(request).await.expect("send");
+        let mut said = String::new();
+        client.read_to_string(&mut said).await.expect("answer");
+        assert!(said.ends_with("served"), "{said}");
+        assert_eq!(metrics.accept_errors.get(), 3);
+        stop.send(()).expect("running");
+        running.await.expect("clean end");
+    }
+}
