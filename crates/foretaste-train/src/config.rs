@@ -210,11 +210,14 @@ fn is_dense(r: &Csr) -> bool {
     r.nnz() as f64 > DENSE * r.n_rows() as f64 * r.n_cols as f64
 }
 
-/// Dense matrices need less weight on observations and fewer factors.
+/// Dense matrices need less weight on observations and fewer factors. On a held-out part
+/// of ml-1m 128 factors beat 64 in the blend.
 fn default_ials(accurate: bool, r: &Csr) -> IalsConfig {
-    match is_dense(r) {
-        true => IalsConfig { factors: 64, alpha: 5.0, reg: 60.0, ..IalsConfig::default() },
-        false => IalsConfig { factors: if accurate { 256 } else { 64 }, ..IalsConfig::default() },
+    match (accurate, is_dense(r)) {
+        (true, true) => IalsConfig { factors: 128, alpha: 5.0, reg: 60.0, ..Default::default() },
+        (false, true) => IalsConfig { factors: 64, alpha: 5.0, reg: 60.0, ..Default::default() },
+        (true, false) => IalsConfig { factors: 256, ..IalsConfig::default() },
+        (false, false) => IalsConfig { factors: 64, ..IalsConfig::default() },
     }
 }
 

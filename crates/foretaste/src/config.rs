@@ -159,8 +159,7 @@ mod tests {
     fn the_commented_defaults_are_the_defaults_of_the_code() {
         let config = load(&[]).unwrap();
         assert_eq!(config.events, EventWeights::default());
-        let mut expected = ServeConfig::default();
-        expected.listen = config.serve.listen;
+        let expected = ServeConfig { listen: config.serve.listen, ..ServeConfig::default() };
         assert_eq!(config.serve, expected);
     }
 
