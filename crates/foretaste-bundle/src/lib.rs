@@ -1,6 +1,6 @@
 //! The bundle: the immutable output of one training run, and inference on it.
 //!
-//! A bundle is a folder of files ([`write`]), opened by mmap and checked completely before use
+//! A bundle is a folder of files ([`write()`]), opened by mmap and checked completely before use
 //! ([`Bundle::open`]), made current by swapping one pointer ([`activate`]). It is the only contract
 //! between offline and online. Nothing here trains, and nothing here knows a network.
 //!

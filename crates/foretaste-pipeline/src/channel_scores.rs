@@ -1,5 +1,5 @@
 //! What every channel says about the candidates of one request, for learning the channels'
-//! weights: the same mask, the same searches and the same scores as in [`crate::run`].
+//! weights: the same mask, the same searches and the same scores as in [`crate::run()`].
 
 use foretaste_core::ItemIdx;
 

@@ -58,7 +58,7 @@ pub struct ChannelExplanation {
     pub proposed: bool,
 }
 
-/// Explains one item for one request. An item of the slate of [`crate::run`] with the same
+/// Explains one item for one request. An item of the slate of [`crate::run()`] with the same
 /// arguments gets the slate's score and position.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! A request is a pure function of a [`Snapshot`], a [`Scene`] and a [`Query`]; the scratch only
 //! saves allocations. No clock, no lock, no file, no global: the caller brings all of it in the
-//! query and takes the [`Outcome`] away. [`run`] reads top-down; every stage is one module.
+//! query and takes the [`Outcome`] away. [`run()`] reads top-down; every stage is one module.
 
 pub mod channel_scores;
 pub mod diversify;

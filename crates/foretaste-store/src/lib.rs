@@ -3,7 +3,7 @@
 //! [`EmbeddedStore`] is the default: a folder with an event log (acknowledged events survive a
 //! crash), Parquet segments (bulk imports and sealed events) and an SQLite catalogue.
 //! [`MemoryStore`] keeps nothing and serves tests. Both pass [`conformance`], as every further
-//! implementation of [`Store`] must. [`load`] turns a store into the one sorted batch of events
+//! implementation of [`Store`] must. [`load()`] turns a store into the one sorted batch of events
 //! that training reads. The crate knows nothing about HTTP, models or the clock.
 
 mod catalogue;
