@@ -23,7 +23,7 @@ pub const SPEC_FILE: &str = "spec.json";
 /// `Invalid` for a spec out of bounds, `Io` when the disk refuses.
 ///
 /// # Cost
-/// 50 million events of a million users in about a minute on 2 cores.
+/// About one processor second per million events; memory for one day of events.
 pub fn write_parquet(spec: &Spec, dir: &Path, progress: &dyn Progress) -> Result<()> {
     spec.check()?;
     fs_err::create_dir_all(dir)?;

@@ -110,7 +110,7 @@ impl From<Error> for Problem {
             ErrorKind::Unsupported => of(StatusCode::UNPROCESSABLE_ENTITY, "unsupported"),
             ErrorKind::Exhausted => Self::unavailable("exhausted", context),
             ErrorKind::Io | ErrorKind::Unavailable => {
-                warn!(error = context, "refused for now");
+                warn!(error = context, "refused; a retry may succeed");
                 Self::unavailable("unavailable", "the server cannot do this now; try again")
             }
             ErrorKind::Config | ErrorKind::Internal => {
