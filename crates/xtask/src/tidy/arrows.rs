@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::Finding;
 
 /// A crate and all that it may name among the workspace's crates.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("foretaste-core", &[]),
     ("foretaste-bundle", &["core"]),
     ("foretaste-lake", &["core"]),
@@ -18,13 +18,14 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("foretaste-pipeline", &["core", "bundle"]),
     ("foretaste-evaluate", &["core", "bundle", "pipeline", "train"]),
     ("foretaste-serve", &["core", "bundle", "pipeline", "store"]),
+    ("foretaste-load", &["core"]),
     ("foretaste", &ALL),
     ("xtask", &[]),
 ];
 
-const ALL: [&str; 10] = [
+const ALL: [&str; 11] = [
     "core", "bundle", "lake", "store", "ingest", "generate", "train", "pipeline", "evaluate",
-    "serve",
+    "serve", "load",
 ];
 
 /// Outside crates that may stand only in some of ours.

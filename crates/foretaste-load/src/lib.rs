@@ -1,0 +1,10 @@
+//! The load generator: sends requests of a scenario to a server that speaks the HTTP contract and
+//! says how long a user would have waited.
+//!
+//! It knows paths and JSON of `/v1`, and nothing of the engine behind them. Schedules, request
+//! bytes, statistics, verdicts and the search for the highest rate are plain functions; sockets,
+//! clocks and threads stand in `engine` and `run` only. It does not print: whoever runs it may
+//! watch.
+
+pub mod schedule;
+pub mod zipf;
