@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use super::Finding;
 
 /// A crate and all that it may name among the workspace's crates.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("foretaste-core", &[]),
     ("foretaste-bundle", &["core"]),
+    ("foretaste-cache", &["core"]),
     ("foretaste-lake", &["core"]),
     ("foretaste-store", &["core", "lake"]),
     ("foretaste-ingest", &["core", "lake", "store"]),
@@ -17,15 +18,15 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("foretaste-train", &["core", "bundle"]),
     ("foretaste-pipeline", &["core", "bundle"]),
     ("foretaste-evaluate", &["core", "bundle", "pipeline", "train"]),
-    ("foretaste-serve", &["core", "bundle", "pipeline", "store"]),
+    ("foretaste-serve", &["core", "bundle", "cache", "pipeline", "store"]),
     ("foretaste-load", &["core"]),
     ("foretaste", &ALL),
     ("xtask", &[]),
 ];
 
-const ALL: [&str; 11] = [
-    "core", "bundle", "lake", "store", "ingest", "generate", "train", "pipeline", "evaluate",
-    "serve", "load",
+const ALL: [&str; 12] = [
+    "core", "bundle", "cache", "lake", "store", "ingest", "generate", "train", "pipeline",
+    "evaluate", "serve", "load",
 ];
 
 /// Outside crates that may stand only in some of ours.
@@ -33,7 +34,7 @@ const CONFINED: [(&str, &[&str]); 6] = [
     ("arrow-array", &["foretaste-lake", "foretaste-ingest"]),
     ("parquet", &["foretaste-lake", "foretaste-ingest"]),
     ("rusqlite", &["foretaste-store"]),
-    ("tokio", &["foretaste-serve", "foretaste"]),
+    ("tokio", &["foretaste-cache", "foretaste-serve", "foretaste"]),
     ("axum", &["foretaste-serve"]),
     ("clap", &["foretaste"]),
 ];

@@ -1,0 +1,31 @@
+//! A cache of bytes that does not know what it caches.
+//!
+//! [`TieredCache::find`] looks in process and never waits; [`TieredCache::load`] fills a miss, once
+//! however many tasks miss the same key; [`TieredCache::invalidate`] drops what depends on a thing
+//! that has changed, and what depends on that. Lifetimes grow with use, and an entry whose time is
+//! over is served for a while longer by everyone but the one who renews it.
+//!
+//! What makes a cached value right is its key: callers put every input of the value into it, so
+//! that a change of an input is another key. Invalidation reclaims memory, erases personal data
+//! and covers inputs that cannot be in a key.
+//!
+//! It knows no HTTP, no users and no items, reads no wall clock and starts no task.
+
+mod clock;
+mod config;
+mod entry;
+mod flight;
+mod journal;
+mod key;
+mod l1;
+mod lifetime;
+mod stats;
+mod tiered;
+
+pub use clock::{Clock, ManualClock};
+pub use config::{CacheConfig, TtlConfig};
+pub use entry::{Fresh, Loaded};
+pub use key::{Dependency, Key, KeyBuf};
+pub use lifetime::Freshness;
+pub use stats::{CacheStats, TierStats};
+pub use tiered::{Found, TieredCache};

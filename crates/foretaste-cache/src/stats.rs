@@ -1,0 +1,65 @@
+//! Figures of the cache, per tier. Counted with relaxed atomics; a reading is not one instant.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// One tier since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierStats {
+    /// Found and fresh.
+    pub hits: u64,
+    /// Found, over its lifetime, served while somebody renews it.
+    pub stale: u64,
+    /// Not found, or no longer fit to serve.
+    pub misses: u64,
+    /// Stored.
+    pub stored: u64,
+    /// Pushed out by a bound.
+    pub evicted: u64,
+    /// Dropped because something they depended on changed, or by prefix.
+    pub invalidated: u64,
+    /// Entries now.
+    pub entries: u64,
+    /// Bytes now.
+    pub bytes: u64,
+}
+
+/// The whole cache since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// In process.
+    pub l1: TierStats,
+    /// Values that were computed for a miss or a renewal.
+    pub computed: u64,
+    /// Misses that waited for another task's computation of the same key.
+    pub coalesced: u64,
+    /// Computed values that were not stored because an input changed meanwhile.
+    pub outdated: u64,
+}
+
+/// The counters behind [`CacheStats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) hits: Count,
+    pub(crate) stale: Count,
+    pub(crate) misses: Count,
+    pub(crate) stored: Count,
+    pub(crate) invalidated: Count,
+    pub(crate) computed: Count,
+    pub(crate) coalesced: Count,
+    pub(crate) outdated: Count,
+}
+
+/// A counter on a cache line of its own: the two that every request touches are hot.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
