@@ -3,7 +3,9 @@
 //! Input is a [`Pool`]: for each validation user the candidates with every channel's score, as the
 //! pipeline computed them. Each channel is divided by its RMS over the pool; weights are then found
 //! by coordinate ascent on a ranking metric over a geometric grid that includes 0. A channel enters
-//! only when the held-out items say so by more than chance. Nothing here is random.
+//! only when the held-out items say so by more than chance, and of all weights between the proposed
+//! ones and the best ones those are taken that lie nearest to the proposal and are not worse than
+//! the best by more than chance. Nothing here is random.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,18 +29,28 @@ pub struct BlendConfig {
     pub margin_se: f64,
     /// Share of the objective by which a channel must help to take part.
     pub margin_share: f64,
+    /// Standard errors (paired, over users) within which weights nearer to the proposal count as
+    /// equally good. Channels of nearly equal worth would else be weighted by noise.
+    pub tie_se: f64,
 }
 
 impl Default for BlendConfig {
     fn default() -> Self {
-        Self { objective: Objective::Ndcg, k: 20, passes: 6, margin_se: 1.0, margin_share: 0.001 }
+        Self {
+            objective: Objective::Ndcg,
+            k: 20,
+            passes: 6,
+            margin_se: 1.0,
+            margin_share: 0.001,
+            tie_se: 2.0,
+        }
     }
 }
 
 /// What was learned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Blend {
-    /// Weight per channel, in the pool's order; the largest is 1, channels that do not help 0.
+    /// Weight per channel, in the pool's order; the largest is 1.
     pub weights: Vec<f32>,
     /// Root mean square of each channel's raw scores over the pool, which weights refer to.
     pub scales: Vec<f32>,
@@ -58,12 +70,24 @@ fn entry_grid() -> impl Iterator<Item = f32> {
 /// Factors tried on the weight of a channel that is in the blend.
 const STEPS: [f32; 8] = [0.25, 0.5, 0.707, 0.84, 1.19, 1.414, 2.0, 4.0];
 
-/// Learns weights for the channels of `pool`.
+/// Steps on the way from the best weights to the proposed ones.
+const STEPS_TO_PROPOSAL: u8 = 8;
+
+/// A channel that alone reaches this share of what the best channel gains over no scores at all is
+/// taken on trust when it is proposed; a weaker one has to help.
+const TRUSTED: f64 = 0.5;
+
+/// Learns weights for the channels of `pool`. `proposed` holds a weight per channel for raw
+/// scores, as the trainers propose it.
+///
+/// # Source
+/// The rule of one standard error (Breiman et al., "Classification and Regression Trees", 1984),
+/// with [`BlendConfig::tie_se`] of them and distance to the proposal in place of model size.
 ///
 /// # Cost
 /// Passes x channels x 15 evaluations; an evaluation costs (1 + held-out candidates of the user)
 /// operations per candidate, all of them vectorised and in parallel over users.
-pub fn learn(pool: &Pool, config: &BlendConfig) -> Blend {
+pub fn learn(pool: &Pool, proposed: &[f32], config: &BlendConfig) -> Blend {
     let search = Search { pool, config };
     let n = pool.n_channels();
     let alone: Vec<f64> = (0..n).map(|c| mean(&search.values(&one_hot(n, c)))).collect();
@@ -74,10 +98,24 @@ pub fn learn(pool: &Pool, config: &BlendConfig) -> Blend {
     let from_best = search.climb(one_hot(n, best));
     let from_all = search.climb(usable);
     let better = if from_all.objective() > from_best.objective() { from_all } else { from_best };
-    let objective = better.objective();
-    let top = better.weights.iter().copied().fold(0.0, f32::max);
-    let weights = better.weights.iter().map(|w| if top > 0.0 { w / top } else { 0.0 }).collect();
+    let chance = mean(&search.values(&vec![0.0; n]));
+    let trusted: Vec<f32> = (0..n)
+        .map(|c| {
+            let worth = (alone[c] - chance) / (alone[best] - chance);
+            let kept = better.weights[c] > 0.0 || worth >= TRUSTED;
+            if kept { proposed.get(c).map_or(0.0, |w| w * pool.scales()[c]) } else { 0.0 }
+        })
+        .collect();
+    let near = search.towards(better, &trusted);
+    let objective = near.objective();
+    let weights = shares(&near.weights, f32::max);
     Blend { weights, scales: pool.scales().to_vec(), alone, objective, n_users: pool.n_users() }
+}
+
+/// Weights divided by their fold under `total`; zeros stay zeros.
+fn shares(weights: &[f32], total: impl Fn(f32, f32) -> f32) -> Vec<f32> {
+    let total = weights.iter().copied().fold(0.0, total);
+    weights.iter().map(|w| if total > 0.0 { w / total } else { 0.0 }).collect()
 }
 
 fn one_hot(n: usize, at: usize) -> Vec<f32> {
@@ -160,13 +198,38 @@ impl Search<'_> {
         }
     }
 
+    /// The point between `best` and the proposal that is nearest to the proposal and as good as
+    /// `best` but for chance. A proposal without weight changes nothing.
+    fn towards(&self, best: Point, proposed: &[f32]) -> Point {
+        let sum = |a: f32, b: f32| a + b;
+        let (from, to) = (shares(&best.weights, sum), shares(proposed, sum));
+        if to.iter().all(|&w| w == 0.0) {
+            return best;
+        }
+        for step in 0..STEPS_TO_PROPOSAL {
+            let way = f32::from(step) / f32::from(STEPS_TO_PROPOSAL);
+            let between = from.iter().zip(&to).map(|(f, t)| way * f + (1.0 - way) * t);
+            let weights: Vec<f32> = between.collect();
+            let values = self.values(&weights);
+            let (loss, se) = difference(&best.values, &values);
+            if loss <= self.config.tie_se * se {
+                return Point { weights, values };
+            }
+        }
+        best
+    }
+
     /// Whether `better` exceeds `worse` by both margins.
     fn is_real(&self, better: &[f64], worse: &[f64]) -> bool {
-        let n = better.len().max(1) as f64;
-        let gain = mean(better) - mean(worse);
-        let squares: f64 =
-            better.iter().zip(worse).map(|(b, w)| (b - w - gain) * (b - w - gain)).sum();
-        let se = (squares / (n - 1.0).max(1.0) / n).sqrt();
+        let (gain, se) = difference(better, worse);
         gain > self.config.margin_se * se && gain > self.config.margin_share * mean(worse)
     }
+}
+
+/// The mean of `a - b` over users and its standard error.
+fn difference(a: &[f64], b: &[f64]) -> (f64, f64) {
+    let n = a.len().max(1) as f64;
+    let gain = mean(a) - mean(b);
+    let squares: f64 = a.iter().zip(b).map(|(a, b)| (a - b - gain) * (a - b - gain)).sum();
+    (gain, (squares / (n - 1.0).max(1.0) / n).sqrt())
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::assemble::Assembled;
 use crate::contents;
 use crate::held_out::Unknown;
-use crate::learn::{self, Fit, LearnConfig, Learned};
+use crate::learn::{self, Fit, LearnConfig, Learned, Scored};
 use crate::replay::{ReplayConfig, replay};
 use crate::report::{Counts, Report};
 use crate::split::Split;
@@ -124,13 +124,14 @@ impl Job<'_> {
     pub fn trial(&self, data: &Assembled, split: Split) -> Result<Figures> {
         let judged = learn::sample(&split.held_out, self.learn.users, self.seed);
         let place = (self.scratch, self.progress);
-        let (names, pool) = learn::scored(data, split, &judged, self.fit, place)?;
+        let Scored { groups: names, proposed, pool } =
+            learn::scored(data, split, &judged, self.fit, place)?;
         let config = &self.learn.blend;
         let halves = pool.halves();
         let mut figures = Map::new();
         let mut total = 0.0;
         for (learn_on, judge_on) in [(0, 1), (1, 0)] {
-            let blend = crate::blend::learn(&halves[learn_on], config);
+            let blend = crate::blend::learn(&halves[learn_on], &proposed, config);
             total += 0.5 * halves[judge_on].objective(&blend.weights, config.objective, config.k);
             for (name, weight) in names.iter().zip(&blend.weights) {
                 figures.insert(format!("weight.{name}.{learn_on}"), json!(weight));

@@ -120,15 +120,15 @@ pub fn learn(
     if !config.enabled || judged.len() < config.least_users {
         return Ok(None);
     }
-    let (channels, pool) = scored(data, parts, &judged, fit, (scratch, progress))?;
-    if channels.len() < 2 {
+    let Scored { groups, proposed, pool } = scored(data, parts, &judged, fit, (scratch, progress))?;
+    if groups.len() < 2 {
         return Ok(None);
     }
     progress.start("learning weights", None, "");
-    let mut blend = blend::learn(&pool, &config.blend);
+    let mut blend = blend::learn(&pool, &proposed, &config.blend);
     progress.finish();
     rescale(&mut blend);
-    Ok(Some(Learned { channels, blend, split: method.describe() }))
+    Ok(Some(Learned { channels: groups, blend, split: method.describe() }))
 }
 
 /// From weights of scores divided by the pool's scales to weights of the scores themselves.
@@ -160,6 +160,16 @@ pub(crate) fn sample(held_out: &HeldOut, n: usize, seed: u64) -> Vec<UserIdx> {
     users
 }
 
+/// Every channel's scores for a sample of users, channels of one model joined to a group.
+pub(crate) struct Scored {
+    /// Names of the groups.
+    pub(crate) groups: Vec<String>,
+    /// The weight that the trainers propose for each.
+    pub(crate) proposed: Vec<f32>,
+    /// The scores, one column per group.
+    pub(crate) pool: Pool,
+}
+
 /// Fits on the training part and collects every channel's scores for the judged users.
 pub(crate) fn scored(
     data: &Assembled,
@@ -167,13 +177,19 @@ pub(crate) fn scored(
     judged: &[UserIdx],
     fit: &Fit<'_>,
     (scratch, progress): (&Path, &dyn Progress),
-) -> Result<(Vec<String>, Pool)> {
+) -> Result<Scored> {
     let Split { train, held_out } = parts;
     let reduced = data.with(train);
     let channels = fit(&reduced)?;
     let names: Vec<String> = channels.iter().map(|c| c.name.clone()).collect();
+    let (groups, group_of) = groups(&names);
+    let mut proposed = vec![0.0f32; groups.len()];
+    for (channel, &group) in channels.iter().zip(&group_of) {
+        proposed[group] = proposed[group].max(channel.weight);
+    }
     let (_folder, snapshot) = temporary(scratch, &contents::of(reduced, channels))?;
-    collect(&snapshot, &names, judged, &held_out, progress)
+    let pool = collect(&snapshot, (&names, &group_of), judged, &held_out, progress)?;
+    Ok(Scored { groups, proposed, pool })
 }
 
 /// Writes and opens a bundle in a folder below `scratch` that is removed with the first result.
@@ -188,15 +204,15 @@ pub(crate) fn temporary(
     Ok((folder, Snapshot::new(Arc::new(bundle))))
 }
 
-/// The groups of the channels and the pool of the given users. Users whose past is held out
+/// The pool of the given users, a column per group of channels. Users whose past is held out
 /// completely, or who were served by a fallback, say nothing about channels and are left out.
 fn collect(
     snapshot: &Snapshot,
-    names: &[String],
+    (names, group_of): (&[String], &[usize]),
     users: &[UserIdx],
     held_out: &HeldOut,
     progress: &dyn Progress,
-) -> Result<(Vec<String>, Pool)> {
+) -> Result<Pool> {
     let scene = replay::only(names).resolve("learning")?;
     progress.start("scoring a sample of users", Some(users.len() as u64), "users");
     let one = |scratch: &mut Scratch, user: UserIdx| {
@@ -213,16 +229,16 @@ fn collect(
     let chunks: Vec<&[UserIdx]> = users.chunks(CHUNK).collect();
     let all: Vec<Vec<_>> = chunks.into_par_iter().map(chunk).collect();
     progress.finish();
-    let (names, group_of) = groups(names);
-    let mut pool = Pool::new(names.len());
+    let n_groups = group_of.iter().max().map_or(0, |last| last + 1);
+    let mut pool = Pool::new(n_groups);
     for (user, scores) in all.into_iter().flatten() {
         if let Some(scores) = scores {
-            let columns = columns(&scores, names.len(), &group_of);
+            let columns = columns(&scores, n_groups, group_of);
             pool.push(&scores.items, &columns, held_out.of(user));
         }
     }
     pool.finish();
-    Ok((names, pool))
+    Ok(pool)
 }
 
 /// One column of scaled scores per group; zeros for one that took no part.

@@ -31,12 +31,12 @@ pub enum SplitMethod {
         /// Items per user.
         n: usize,
     },
-    /// The last share of each user's items (rounded down).
+    /// The last share of each user's items (rounded up; one at least stays in the training part).
     LastShare {
         /// Share of a user's items, in (0, 1).
         share: f64,
     },
-    /// A random share of each user's items (rounded down).
+    /// A random share of each user's items (rounded up; one at least stays in the training part).
     Random {
         /// Share of a user's items, in (0, 1).
         share: f64,
@@ -212,10 +212,11 @@ impl<'a> Chooser<'a> {
     /// Positions within the user's row that are held out.
     fn choose(&self, user: usize) -> Vec<usize> {
         let (items, _, times) = self.data.row(user);
-        let by_share = |share: f64| (share * items.len() as f64 + 1e-9).floor() as usize;
+        let most = items.len().saturating_sub(1);
+        let by_share = |share: f64| ((share * items.len() as f64 - 1e-9).ceil() as usize).min(most);
         match &self.rule {
             Rule::After(cut) => (0..items.len()).filter(|&at| times[at] > *cut).collect(),
-            Rule::Last(n) => latest(times, (*n).min(items.len().saturating_sub(1)), user),
+            Rule::Last(n) => latest(times, (*n).min(most), user),
             Rule::LastShare(share) => latest(times, by_share(*share), user),
             Rule::Drawn { share, seed, weights } => {
                 drawn(items, weights, by_share(*share), Rng::stream(*seed, user as u64))
