@@ -6,5 +6,17 @@
 //! clocks and threads stand in `engine` and `run` only. It does not print: whoever runs it may
 //! watch.
 
+pub mod engine;
+pub mod ids;
+pub mod pacing;
+pub mod record;
+pub mod requests;
+pub mod response;
+pub mod result;
+pub mod run;
+pub mod scenario;
 pub mod schedule;
+pub mod stability;
+pub mod target;
+pub mod validity;
 pub mod zipf;

@@ -1,0 +1,6 @@
+//! The generator against real sockets: a server of a few lines whose every answer is known.
+
+mod closed;
+mod faults;
+mod open;
+mod server;
