@@ -4,7 +4,7 @@
 //! only fail on I/O and a reader can be strict.
 
 use foretaste_core::{
-    Csr, Error, IdTable, Interactions, Item, ItemIdx, Limits, Matrix, Result, TimeMs,
+    Csr, Error, IdTable, Interactions, Item, ItemIdx, KindSets, Limits, Matrix, Result, TimeMs,
 };
 
 /// Everything that goes into a bundle.
@@ -242,6 +242,21 @@ impl BundleContents {
         Ok(())
     }
 
+    fn check_kinds(&self) -> Result<()> {
+        let KindSets { names, masks } = &self.histories.kinds;
+        let distinct: IdTable = names.iter().collect();
+        if names.len() > KindSets::MOST || distinct.len() != names.len() {
+            return Err(invalid("histories: kinds are too many or not distinct".to_owned()));
+        }
+        if !masks.is_empty() {
+            expect_len("histories: sets of kinds", masks.len(), self.histories.matrix.nnz())?;
+        }
+        match masks.iter().any(|m| u64::from(*m) >> names.len() != 0) {
+            true => Err(invalid("histories: a set of kinds holds one without a name".to_owned())),
+            false => Ok(()),
+        }
+    }
+
     fn check_histories(&self, n_items: usize) -> Result<()> {
         let m = &self.histories.matrix;
         expect_len("histories: rows", m.n_rows(), self.users.len())?;
@@ -250,6 +265,7 @@ impl BundleContents {
         }
         expect_len("histories: columns", m.n_cols, n_items)?;
         expect_len("histories: last times", self.histories.last_ms.len(), m.nnz())?;
+        self.check_kinds()?;
         let ascends = |u: usize| m.row(u).0.windows(2).all(|w| w[0] < w[1]);
         match (0..m.n_rows()).find(|&u| !ascends(u)) {
             Some(u) => Err(invalid(format!("histories: items of user {u} do not ascend"))),

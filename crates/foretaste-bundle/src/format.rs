@@ -47,6 +47,8 @@ pub enum FileKind {
     UserUser = 9,
     /// A content channel.
     Content = 10,
+    /// Kinds of events behind the histories.
+    Kinds = 11,
 }
 
 /// A type that arrays are made of.

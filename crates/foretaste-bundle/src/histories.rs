@@ -67,6 +67,16 @@ impl Histories {
         self.user_offsets.get().len() - 1
     }
 
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.items.get().len()
+    }
+
+    /// Place of a user's first entry among all entries.
+    pub(crate) fn start_of(&self, user: UserIdx) -> usize {
+        self.offsets.get()[user as usize] as usize
+    }
+
     /// Items, weights and last times of a user, ascending by item.
     #[inline]
     pub fn of_user(&self, user: UserIdx) -> (&[ItemIdx], &[f32], &[TimeMs]) {

@@ -17,6 +17,7 @@ mod format;
 mod histories;
 mod items;
 pub mod kernels;
+mod kinds;
 mod manifest;
 mod mmap;
 mod popularity;

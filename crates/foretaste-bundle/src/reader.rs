@@ -10,12 +10,13 @@ use crate::channel::LoadedChannel;
 use crate::format::{FileKind, SectionReader};
 use crate::histories::Histories;
 use crate::items::ItemTable;
+use crate::kinds::Kinds;
 use crate::manifest::{FileEntry, MANIFEST, Manifest, SEAL};
 use crate::mmap::MappedFile;
 use crate::popularity::{LoadedPopularity, PopularityView, Segments};
 use crate::registry::BundleId;
 use crate::text::IdIndex;
-use crate::writer::{HISTORIES, ITEMS, POPULARITY, SEGMENTS, USERS};
+use crate::writer::{HISTORIES, ITEMS, KINDS, POPULARITY, SEGMENTS, USERS};
 
 /// An opened bundle: immutable, mapped, checked.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct Bundle {
     items: ItemTable,
     users: IdIndex,
     histories: Histories,
+    kinds: Option<Kinds>,
     popularity: LoadedPopularity,
     segments: Segments,
     channels: Vec<LoadedChannel>,
@@ -66,6 +68,10 @@ impl Bundle {
         }
         let histories = files.reader(HISTORIES, FileKind::Histories)?;
         let histories = Histories::read(histories, users.len(), n)?;
+        let kinds = match files.has(KINDS) {
+            true => Some(Kinds::read(files.reader(KINDS, FileKind::Kinds)?, histories.len())?),
+            false => None,
+        };
         let channels = manifest.channels.par_iter().map(|entry| {
             let input = files.reader(&entry.file, entry.file_kind()?)?;
             LoadedChannel::read(entry, input, &histories)
@@ -74,7 +80,7 @@ impl Bundle {
         let popularity =
             LoadedPopularity::read(files.reader(POPULARITY, FileKind::Popularity)?, n)?;
         let segments = Segments::read(files.reader(SEGMENTS, FileKind::Segments)?, n)?;
-        Ok(Self { id, manifest, items, users, histories, popularity, segments, channels })
+        Ok(Self { id, manifest, items, users, histories, kinds, popularity, segments, channels })
     }
 
     /// The bundle's id.
@@ -112,6 +118,22 @@ impl Bundle {
         self.histories.of_user(user)
     }
 
+    /// The items with which a user did something of the given kinds ("order"), ascending, and the
+    /// last time of anything that the user did with each. None where the bundle does not know
+    /// kinds (format 1 before kinds were kept, or histories made by hand).
+    pub fn history_of_kinds(
+        &self,
+        user: UserIdx,
+        kinds: &[String],
+    ) -> impl Iterator<Item = (ItemIdx, TimeMs)> {
+        let (items, _, times) = self.history(user);
+        let start = self.histories.start_of(user);
+        let mask = self.kinds.as_ref().map_or(0, |known| known.mask(kinds));
+        let has = move |at: usize| self.kinds.as_ref().is_some_and(|k| k.has(start + at, mask));
+        let some = if mask == 0 { 0..0 } else { 0..items.len() };
+        some.filter(move |&at| has(at)).map(|at| (items[at], times[at]))
+    }
+
     /// All histories and their transpose.
     pub fn histories(&self) -> &Histories {
         &self.histories
@@ -136,6 +158,10 @@ impl Bundle {
 struct Files(Vec<(String, Arc<MappedFile>)>);
 
 impl Files {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, _)| n == name)
+    }
+
     fn reader(&self, name: &str, kind: FileKind) -> Result<SectionReader> {
         let found = self.0.iter().find(|(n, _)| n == name);
         let (_, file) =

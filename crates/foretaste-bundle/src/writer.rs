@@ -13,6 +13,7 @@ use crate::contents::{BundleContents, Channel, ChannelModel};
 use crate::format::{FORMAT_VERSION, FileKind, SectionWriter, read_only};
 use crate::histories::Histories;
 use crate::items::ItemTable;
+use crate::kinds::Kinds;
 use crate::manifest::{ChannelEntry, Counts, FileEntry, MANIFEST, Manifest, SEAL};
 use crate::popularity::{LoadedPopularity, Segments};
 use crate::reader::Bundle;
@@ -27,6 +28,8 @@ pub(crate) const USERS: &str = "users.bin";
 pub(crate) const HISTORIES: &str = "histories.bin";
 pub(crate) const POPULARITY: &str = "popularity.bin";
 pub(crate) const SEGMENTS: &str = "segments.bin";
+/// Left out where kinds are not known; readers of earlier builds pass over it.
+pub(crate) const KINDS: &str = "kinds.bin";
 
 /// Writes a bundle below `root` and returns its id; it is not made current.
 ///
@@ -81,6 +84,11 @@ fn write_files(folder: &Path, contents: &BundleContents) -> Result<BundleId> {
     put(SEGMENTS, FileKind::Segments, &|out| Segments::write(out, &contents.segments))?;
     let mut names: Vec<String> =
         [ITEMS, USERS, HISTORIES, POPULARITY, SEGMENTS].map(str::to_owned).into();
+    let kinds = &contents.histories.kinds;
+    if !kinds.names.is_empty() {
+        put(KINDS, FileKind::Kinds, &|out| Kinds::write(out, kinds))?;
+        names.push(KINDS.to_owned());
+    }
     let mut channels = Vec::new();
     for (at, channel) in contents.channels.iter().enumerate() {
         let entry = channel_entry(at, channel);

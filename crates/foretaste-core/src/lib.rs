@@ -26,7 +26,7 @@ pub use dense::Matrix;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventBatch, EventContext};
 pub use ids::IdTable;
-pub use interactions::Interactions;
+pub use interactions::{Interactions, KindSets};
 pub use limits::Limits;
 pub use progress::{NoProgress, Progress};
 pub use rng::Rng;

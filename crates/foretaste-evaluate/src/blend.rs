@@ -32,6 +32,8 @@ pub struct BlendConfig {
     /// Standard errors (paired, over users) within which weights nearer to the proposal count as
     /// equally good. Channels of nearly equal worth would else be weighted by noise.
     pub tie_se: f64,
+    /// Share of the objective that may be lost that way, at most.
+    pub tie_share: f64,
 }
 
 impl Default for BlendConfig {
@@ -43,6 +45,7 @@ impl Default for BlendConfig {
             margin_se: 1.0,
             margin_share: 0.001,
             tie_se: 2.0,
+            tie_share: 0.01,
         }
     }
 }
@@ -212,7 +215,8 @@ impl Search<'_> {
             let weights: Vec<f32> = between.collect();
             let values = self.values(&weights);
             let (loss, se) = difference(&best.values, &values);
-            if loss <= self.config.tie_se * se {
+            let most = (self.config.tie_se * se).min(self.config.tie_share * best.objective());
+            if loss <= most {
                 return Point { weights, values };
             }
         }

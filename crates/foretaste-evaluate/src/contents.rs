@@ -58,8 +58,11 @@ mod tests {
         let matrix = Csr::from_rows(3, [vec![(0, 1.0), (1, 2.0)], vec![(0, 1.0), (2, 1.0)]]);
         let hour = HOUR_MS as i64;
         let as_of = 10_000 * hour;
-        let data =
-            Interactions { matrix, last_ms: vec![as_of, as_of - 24 * hour, as_of - hour, 0] };
+        let data = Interactions {
+            matrix,
+            last_ms: vec![as_of, as_of - 24 * hour, as_of - hour, 0],
+            ..Interactions::default()
+        };
         let p = popularity(&data, as_of);
         assert_eq!(p.total, [2.0, 2.0, 1.0]);
         assert!((p.hour[0] - (1.0 + (-1f32).exp())).abs() < 1e-6);

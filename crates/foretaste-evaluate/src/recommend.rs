@@ -35,7 +35,8 @@ fn block(
     users: &[UserIdx],
 ) -> Vec<(UserIdx, Vec<ItemIdx>)> {
     let one = |scratch: &mut Scratch, user: UserIdx| {
-        let query = Query::for_user(&snapshot.bundle, user, k);
+        let mut query = Query::for_user(&snapshot.bundle, user, k);
+        query.own(&snapshot.bundle, user, scene);
         let outcome = foretaste_pipeline::run(snapshot, scene, &query, scratch);
         (user, outcome.slate.iter().map(|s| s.item).collect())
     };

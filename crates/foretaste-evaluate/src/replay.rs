@@ -175,7 +175,8 @@ impl<'a> Replay<'a> {
     }
 
     fn rank(&self, scene: &Scene, user: UserIdx, scratch: &mut Scratch, list: &mut Vec<ItemIdx>) {
-        let query = Query::for_user(&self.snapshot.bundle, user, self.longest());
+        let mut query = Query::for_user(&self.snapshot.bundle, user, self.longest());
+        query.own(&self.snapshot.bundle, user, scene);
         let outcome = foretaste_pipeline::run(self.snapshot, scene, &query, scratch);
         list.extend(outcome.slate.iter().map(|s| s.item));
     }

@@ -4,7 +4,7 @@
 use foretaste_bundle::Bundle;
 use foretaste_core::{ItemIdx, Limits, TimeMs, UserIdx};
 
-use crate::FilterExpr;
+use crate::{FilterExpr, Scene};
 
 /// One item of the user's past.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +52,15 @@ impl Query {
         let history =
             entries.map(|((&item, &weight), &time_ms)| HistoryEntry { item, weight, time_ms });
         Self { history: history.collect(), k, ..Self::default() }
+    }
+
+    /// Adds to `owned` what the user did by the scene's owning kinds, as the bundle knows it.
+    pub fn own(&mut self, bundle: &Bundle, user: UserIdx, scene: &Scene) {
+        let filters = &scene.config().filters;
+        if filters.owned {
+            let owned = bundle.history_of_kinds(user, &filters.owned_kinds);
+            self.owned.extend(owned.map(|(item, _)| item));
+        }
     }
 
     /// The usable past: newest [`Limits::history_items`] entries, ascending by item, duplicates

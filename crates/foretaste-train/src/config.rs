@@ -171,7 +171,8 @@ fn default_blend(accurate: bool, r: &Csr) -> BTreeMap<String, f32> {
     let (ease, ials) = match (accurate, is_dense(r)) {
         (true, true) => (1.0, 1.0),
         (true, false) => (0.3, 0.6),
-        (false, _) => (0.3, 0.3),
+        (false, true) => (1.0, 1.0),
+        (false, false) => (0.3, 0.3),
     };
     let weights = [
         ("item_item", 0.3),

@@ -108,7 +108,11 @@ pub fn fold(
         .collect();
     let last_ms = parts.iter().flat_map(|p| p.1.iter().copied()).collect();
     let parts: Vec<Csr> = parts.into_iter().map(|p| p.0).collect();
-    Interactions { matrix: crate::product::concat(numbering.n_items, &parts), last_ms }
+    Interactions {
+        matrix: crate::product::concat(numbering.n_items, &parts),
+        last_ms,
+        ..Interactions::default()
+    }
 }
 
 /// 1 for events of age 0 or without a time, 1/2 after the half-life.

@@ -1,6 +1,7 @@
 //! What is written is what is read; the same contents give the same bytes.
 
 use foretaste_bundle::{Bundle, write};
+use foretaste_core::KindSets;
 
 use crate::planted::{N_ITEMS, N_USERS, contents};
 
@@ -49,6 +50,47 @@ fn the_same_contents_are_the_same_bundle_byte_for_byte() {
         let bytes =
             |root: &std::path::Path| fs_err::read(root.join(id.as_str()).join(&name)).unwrap();
         assert!(bytes(one.path()) == bytes(two.path()), "{name:?} differs");
+    }
+}
+
+/// Items of a user's entries with the kinds "order" and "gone".
+fn ordered(contents: &foretaste_bundle::BundleContents, user: u32) -> Vec<u32> {
+    let folder = tempfile::tempdir().unwrap();
+    let id = write(folder.path(), contents).unwrap();
+    let bundle = Bundle::open(folder.path(), &id).unwrap();
+    let kinds = ["gone", "order"].map(str::to_owned);
+    bundle.history_of_kinds(user, &kinds).map(|(item, _)| item).collect()
+}
+
+#[test]
+fn what_users_did_comes_back_with_their_histories() {
+    let mut contents = contents(4);
+    let n = contents.histories.matrix.nnz();
+    let all: Vec<u32> = contents.histories.row(5).0.to_vec();
+    assert!(ordered(&contents, 5).is_empty(), "kinds are not known");
+    let names = ["order", "view"].map(str::to_owned).to_vec();
+    let masks: Vec<u32> = (0..n as u32).map(|at| 1 + at % 3).collect();
+    contents.histories.kinds = KindSets { names, masks: masks.clone() };
+    let start = contents.histories.matrix.indptr[5] as usize;
+    let expected = all.iter().zip(&masks[start..]).filter(|(_, mask)| *mask & 1 != 0);
+    assert_eq!(ordered(&contents, 5), expected.map(|(&item, _)| item).collect::<Vec<_>>());
+    contents.histories.kinds = KindSets { names: vec!["order".to_owned()], masks: Vec::new() };
+    assert_eq!(ordered(&contents, 5), all, "one kind only: every entry has it");
+    contents.histories.kinds = KindSets { names: vec!["view".to_owned()], masks: Vec::new() };
+    assert!(ordered(&contents, 5).is_empty());
+}
+
+#[test]
+fn sets_of_kinds_that_fit_nothing_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let n = contents(1).histories.matrix.nnz();
+    let (order, twice) = (vec!["order".to_owned()], vec!["order".to_owned(); 2]);
+    for (names, masks) in
+        [(order.clone(), vec![1; n - 1]), (order, vec![2; n]), (twice, vec![1; n])]
+    {
+        let mut bad = contents(1);
+        bad.histories.kinds = KindSets { names, masks };
+        assert!(write(folder.path(), &bad).is_err());
     }
 }
 

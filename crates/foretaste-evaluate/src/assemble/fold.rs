@@ -1,6 +1,6 @@
 //! Folding events into one weight per user and item.
 
-use foretaste_core::{Csr, EventBatch, EventWeights, Interactions, TimeMs};
+use foretaste_core::{Csr, EventBatch, EventWeights, Interactions, KindSets, TimeMs};
 
 /// The least weight of an entry.
 const FADED: f32 = 1e-3;
@@ -9,6 +9,9 @@ const FADED: f32 = 1e-3;
 pub(super) struct Weights<'a> {
     config: &'a EventWeights,
     kinds: Vec<&'a str>,
+    /// The kinds that sets of kinds can hold, and the bit of each kind of the batch.
+    names: Vec<String>,
+    bits: Vec<u32>,
 }
 
 /// Numbers of the batch's users and items in the result; `u32::MAX` leaves them out.
@@ -22,11 +25,22 @@ struct Entry {
     item: u32,
     weight: f32,
     time: TimeMs,
+    kinds: u32,
 }
 
 impl<'a> Weights<'a> {
     pub(super) fn new(events: &'a EventBatch, config: &'a EventWeights) -> Self {
-        Self { config, kinds: events.kinds.iter().collect() }
+        let kinds: Vec<&str> = events.kinds.iter().collect();
+        let mut order: Vec<&str> =
+            kinds.iter().copied().filter(|kind| config.of(kind, 1.0) > 0.0).collect();
+        // Of too many kinds the strongest are kept: orders and the like.
+        order.sort_unstable_by(|a, b| {
+            config.of(b, 1.0).total_cmp(&config.of(a, 1.0)).then(a.cmp(b))
+        });
+        order.truncate(KindSets::MOST);
+        let bit = |kind: &&str| order.iter().position(|k| k == kind).map_or(0, |at| 1 << at);
+        let bits = kinds.iter().map(bit).collect();
+        Self { config, bits, names: order.into_iter().map(str::to_owned).collect(), kinds }
     }
 
     /// The weight of event `e`.
@@ -67,12 +81,14 @@ pub(super) fn fold(
     let mut next = starts.clone();
     for (e, (user, item)) in weights.counting(events).filter_map(|e| Some((e, place(&e)?))) {
         let weight = weights.of(events, e);
-        entries[next[user as usize]] = Entry { item, weight, time: events.time_ms[e] };
+        let kinds = weights.bits[usize::from(events.kind[e])];
+        entries[next[user as usize]] = Entry { item, weight, time: events.time_ms[e], kinds };
         next[user as usize] += 1;
     }
     let n_events = entries.len() as u64;
-    let mut out =
-        Interactions { matrix: Csr { n_cols: n_items, ..Csr::default() }, last_ms: vec![] };
+    let mut out = Interactions::untimed(Csr { n_cols: n_items, ..Csr::default() });
+    out.kinds.names.clone_from(&weights.names);
+    let several = weights.names.len() > 1;
     out.matrix.indptr.push(0);
     for user in 0..n_users {
         let row = &mut entries[starts[user]..starts[user + 1]];
@@ -86,6 +102,9 @@ pub(super) fn fold(
             out.matrix.indices.push(same[0].item);
             out.matrix.values.push(decayed);
             out.last_ms.push(time);
+            if several {
+                out.kinds.masks.push(same.iter().fold(0, |set, e| set | e.kinds));
+            }
         }
         out.matrix.indptr.push(out.matrix.indices.len() as u64);
     }

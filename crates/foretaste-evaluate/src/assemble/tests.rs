@@ -54,6 +54,9 @@ fn events_fold_by_kind_and_items_and_users_are_numbered_by_activity() {
     let (items, weights, times) = all.interactions.row(0);
     assert_eq!((items, times), (&[0, 1][..], &[30, 20][..]));
     assert_eq!(weights, [2.0, 5.0]);
+    let kinds = &all.interactions.kinds;
+    assert_eq!(kinds.names, ["order", "view"], "strongest first, impressions leave no entry");
+    assert_eq!(kinds.masks, [0b10, 0b01, 0b10]);
     assert_eq!((all.n_events, all.window), (4, (10, 30)));
 }
 

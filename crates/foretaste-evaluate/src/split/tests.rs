@@ -7,7 +7,7 @@ fn data() -> Interactions {
     let matrix = planted::groups((60, 40, 4), (0.7, 0.1), 3);
     let times = (0..60).flat_map(|u| (0..matrix.row(u).0.len() as i64).map(|at| 1_000 + at));
     let last_ms = times.collect();
-    Interactions { matrix, last_ms }
+    Interactions { matrix, last_ms, ..Interactions::default() }
 }
 
 fn methods() -> Vec<SplitMethod> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foretaste_core::{ErrorKind, Limits, UserIdx};
+use foretaste_core::{ErrorKind, KindSets, Limits, UserIdx};
 use foretaste_pipeline::diversify::{CapConfig, DiversityConfig, Similarity};
 use foretaste_pipeline::{
     ChannelConfig, Degraded, Fallback, FilterExpr, Merge, Query, SceneConfig, Scenes, Scratch, run,
@@ -113,6 +113,32 @@ fn the_evaluation_scene_ranks_by_merged_score_alone() {
     assert!(outcome.slate.iter().all(|s| !past.contains(&s.item)));
     assert!(outcome.slate.windows(2).all(|w| w[0].score >= w[1].score));
     assert_eq!(outcome.work.proposed.len(), snapshot.bundle.channels().len());
+}
+
+#[test]
+fn what_a_user_owns_stays_out_where_what_was_seen_may_come_again() {
+    let mut contents = contents(120, 1);
+    let n = contents.histories.matrix.nnz();
+    let names = ["order", "view"].map(str::to_owned).to_vec();
+    contents.histories.kinds =
+        KindSets { names, masks: (0..n as u32).map(|at| 1 << (at % 2)).collect() };
+    let snapshot = snapshot(&contents);
+    let mut config = SceneConfig { k: 100, ..SceneConfig::default() };
+    config.filters.seen = false;
+    let shown = |config: SceneConfig| {
+        let scene = scene(config);
+        let mut query = Query::for_user(&snapshot.bundle, 3, 100);
+        query.own(&snapshot.bundle, 3, &scene);
+        let outcome = run(&snapshot, &scene, &query, &mut Scratch::default());
+        outcome.slate.iter().map(|s| s.item).collect::<Vec<_>>()
+    };
+    let kinds = ["order".to_owned()];
+    let ordered: Vec<u32> = snapshot.bundle.history_of_kinds(3, &kinds).map(|o| o.0).collect();
+    let hits = |list: &[u32]| ordered.iter().filter(|item| list.contains(item)).count();
+    let again = shown(config.clone());
+    assert!(hits(&again) == 0 && snapshot.bundle.history(3).0.iter().any(|i| again.contains(i)));
+    config.filters.owned = false;
+    assert!(hits(&shown(config)) > 0);
 }
 
 #[test]

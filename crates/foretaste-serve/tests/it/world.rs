@@ -43,7 +43,7 @@ pub fn contents(seed: u64) -> BundleContents {
         },
         items: (0..N_ITEMS).map(item).collect(),
         users: (0..N_USERS).map(|u| format!("u{u}")).collect::<IdTable>(),
-        histories: Interactions { matrix: histories, last_ms },
+        histories: Interactions { matrix: histories, last_ms, ..Interactions::default() },
         popularity: popularity(),
         segments: Vec::new(),
         channels: vec![Channel {

@@ -24,11 +24,12 @@ pub fn run(run: &Run, args: &RecommendArgs) -> Result<()> {
 }
 
 fn one(run: &Run, snapshot: &Snapshot, scene: &Scene, (user, k): (&str, usize)) -> Result<()> {
-    let query = match snapshot.bundle.users().index_of(user) {
-        Some(index) => Query::for_user(&snapshot.bundle, index, k),
-        None => Query { k, ..Query::default() },
-    };
-    let query = Query { want_reasons: true, ..query };
+    let mut query = Query { k, ..Query::default() };
+    if let Some(index) = snapshot.bundle.users().index_of(user) {
+        query = Query::for_user(&snapshot.bundle, index, k);
+        query.own(&snapshot.bundle, index, scene);
+    }
+    query.want_reasons = true;
     let outcome = foretaste_pipeline::run(snapshot, scene, &query, &mut Scratch::default());
     run.print(&slate::to_json(snapshot, &outcome), || slate::to_text(snapshot, &outcome));
     Ok(())
