@@ -1,7 +1,7 @@
 //! What inference costs, beside what the machine could do: times of fold-in, int8 scan, item-item
 //! and user-user on a made-up catalogue, with the flops or bytes that each must touch.
 //!
-//! `cargo run --release -p foretaste-bundle --example kernels`
+//! `cargo run --release -p foretaste-bundle --example kernels -- [fold-in|scan|item-item|user-user]`
 #![allow(clippy::print_stdout)] // the figures are the purpose
 #![allow(clippy::unwrap_used)] // a failure ends the measurement
 
@@ -29,14 +29,20 @@ fn main() {
     let (flops, bytes) = machine();
     println!("reached here: {flops:.0} Gflop/s in f32, {bytes:.0} GB/s of int8 dots from cache\n");
     println!("{:<34} {:>9} {:>9}  what it must do", "median", "us", "bound us");
-    for dims in [64, 128, 256] {
+    let only = std::env::args().nth(1);
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    for dims in [64, 128, 256].into_iter().filter(|_| wanted("fold-in")) {
         fold_in(root.path(), dims, flops, &mut rng);
     }
-    for dims in [64, 128, 512, 768] {
+    for dims in [64, 128, 512, 768].into_iter().filter(|_| wanted("scan")) {
         scan(root.path(), dims, bytes, &mut rng);
     }
-    sparse(root.path(), &mut rng);
-    neighbours(root.path(), &mut rng);
+    if wanted("item-item") {
+        sparse(root.path(), &mut rng);
+    }
+    if wanted("user-user") {
+        neighbours(root.path(), &mut rng);
+    }
 }
 
 /// Median of repeated runs, in us.

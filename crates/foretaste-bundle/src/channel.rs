@@ -26,6 +26,14 @@ pub(crate) use item_item::LoadedItemItem;
 pub(crate) use low_rank::LoadedLowRank;
 pub(crate) use user_user::LoadedUserUser;
 
+/// What scores are read from once a user is prepared.
+enum Output<'a> {
+    /// Sums by item, times a factor per item (none: 1).
+    Sums(&'a [f32]),
+    /// Inner products with the user's vector.
+    Vectors(&'a VectorIndex),
+}
+
 /// A channel of an opened bundle.
 #[derive(Debug)]
 pub struct LoadedChannel {
@@ -117,13 +125,9 @@ impl LoadedChannel {
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
         out.clear();
-        match &self.model {
-            LoadedModel::ItemItem(m) | LoadedModel::Content(m) => {
-                m.search(allowed, n, scratch, out)
-            }
-            LoadedModel::LowRank(m) => m.vectors().search(allowed, n, scratch, out),
-            LoadedModel::Ials(m) => m.vectors().search(allowed, n, scratch, out),
-            LoadedModel::UserUser(m) => m.search(allowed, n, scratch, out),
+        match self.output() {
+            Output::Sums(scale) => scratch.search_sums(allowed, n, scale, out),
+            Output::Vectors(vectors) => vectors.search(allowed, n, scratch, out),
         }
     }
 
@@ -136,17 +140,29 @@ impl LoadedChannel {
     /// When an item is outside the bundle or the lengths differ.
     pub fn score(&self, items: &[ItemIdx], scratch: &ChannelScratch, out: &mut [f32]) {
         assert_eq!(items.len(), out.len(), "one score per item");
+        match self.output() {
+            Output::Sums(scale) => scratch.score_sums(items, scale, out),
+            Output::Vectors(vectors) => vectors.score(items, &scratch.query, out),
+        }
+    }
+
+    fn output(&self) -> Output<'_> {
         match &self.model {
-            LoadedModel::ItemItem(m) | LoadedModel::Content(m) => m.score(items, scratch, out),
-            LoadedModel::LowRank(m) => m.vectors().score(items, scratch, out),
-            LoadedModel::Ials(m) => m.vectors().score(items, scratch, out),
-            LoadedModel::UserUser(m) => m.score(items, scratch, out),
+            LoadedModel::ItemItem(_) | LoadedModel::Content(_) => Output::Sums(&[]),
+            LoadedModel::UserUser(m) => Output::Sums(m.output_scale()),
+            LoadedModel::LowRank(m) => Output::Vectors(m.vectors()),
+            LoadedModel::Ials(m) => Output::Vectors(m.vectors()),
         }
     }
 
     /// What each item of the prepared history adds to the raw score of `item`, strongest first.
     /// The parts sum to the raw score (exactly for linear models and user-user, within rounding for
     /// fold-in, whose solved system is linear in the right-hand side).
+    ///
+    /// # Cost
+    /// Reads what `prepare` left: sparse channels look the item up in a row per history item, low
+    /// rank and iALS take one inner product per history item (iALS after one solve of its system),
+    /// user-user visits the neighbours that have the item.
     pub fn contributions(
         &self,
         item: ItemIdx,
@@ -161,7 +177,7 @@ impl LoadedChannel {
             }
             LoadedModel::LowRank(m) => m.contributions(item, history, scratch, out),
             LoadedModel::Ials(m) => m.contributions(item, history, scratch, out),
-            LoadedModel::UserUser(m) => m.contributions(item, history, scratch, out),
+            LoadedModel::UserUser(m) => m.contributions(item, scratch, out),
         }
         out.sort_unstable_by(foretaste_core::topk::by_rank);
     }

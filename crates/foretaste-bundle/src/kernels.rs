@@ -1,17 +1,20 @@
-//! The inner loops: dot products, rank-one updates and the int8 scan, each in a portable form and
-//! in AVX2 and AVX-512 forms that are chosen once per process.
+//! The inner loops: dot products, rank-one updates, small systems and the int8 scan, compiled for
+//! plain, AVX2 and AVX-512 instructions, of which one set is chosen once per process.
 //!
-//! Every form gives the same integers, and floats within rounding; tests call each one that the
-//! machine has. Nothing here allocates.
+//! Every level gives the same integers; floats are the same bits on every level with fused
+//! multiply-add and within rounding of them elsewhere. Tests call each level that the machine has.
+//! Nothing here allocates.
 #![allow(unsafe_code)] // intrinsics; each block says why it is sound
 
 use std::sync::OnceLock;
 
 mod dense;
 mod scan;
+pub mod select;
+pub mod simd;
 pub mod spd;
 
-pub use dense::{axpy, dot};
+pub use dense::{axpy, dot, dot_rows};
 pub use scan::{dot_i8, padded_len};
 
 /// Instruction sets that the kernels are written for.
@@ -19,9 +22,9 @@ pub use scan::{dot_i8, padded_len};
 pub enum Level {
     /// Whatever the compiler makes of plain loops.
     Portable,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and BMI2.
     Avx2,
-    /// AVX-512 F, BW and VNNI.
+    /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
 }
 
@@ -37,11 +40,18 @@ pub fn levels() -> Vec<Level> {
     let mut found = vec![Level::Portable];
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        let has_avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("bmi2");
+        let has_avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
+        if has_avx2 {
             found.push(Level::Avx2);
         }
-        let has_512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        if has_512 && is_x86_feature_detected!("avx512vnni") && found.len() == 2 {
+        if has_avx2 && has_avx512 {
             found.push(Level::Avx512);
         }
     }

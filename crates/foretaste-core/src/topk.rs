@@ -5,18 +5,35 @@
 ///
 /// # Cost
 /// Amortised O(1) per offered pair: the buffer of 2k is cut back to k by quick-select when full,
-/// and pairs below the k-th best so far are refused by one comparison.
+/// and pairs below the k-th best so far are refused by one comparison. Pairs are held as single
+/// integers, so that selecting and sorting compare numbers.
 #[derive(Clone, Debug, Default)]
 pub struct TopK {
     k: usize,
     threshold: f32,
-    buffer: Vec<(u32, f32)>,
+    buffer: Vec<u64>,
 }
 
 /// The order of results: score descending, index ascending. Scores must not be NaN.
 #[inline]
 pub fn by_rank(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
+
+/// A pair as an integer: the greater, the better by [`by_rank`].
+#[inline]
+fn key(index: u32, score: f32) -> u64 {
+    // As in `total_cmp`: of a negative number all bits are turned, of others the sign.
+    let bits = score.to_bits();
+    let turned = bits ^ ((bits as i32 >> 31) as u32 | 1 << 31);
+    u64::from(turned) << 32 | u64::from(!index)
+}
+
+#[inline]
+fn pair(key: u64) -> (u32, f32) {
+    let turned = (key >> 32) as u32;
+    let bits = turned ^ ((!turned as i32 >> 31) as u32 | 1 << 31);
+    (!(key as u32), f32::from_bits(bits))
 }
 
 impl TopK {
@@ -45,7 +62,7 @@ impl TopK {
     #[inline]
     pub fn push(&mut self, index: u32, score: f32) {
         if score >= self.threshold && self.k > 0 {
-            self.buffer.push((index, score));
+            self.buffer.push(key(index, score));
             if self.buffer.len() >= 2 * self.k {
                 self.cut();
             }
@@ -54,18 +71,26 @@ impl TopK {
 
     fn cut(&mut self) {
         if self.buffer.len() > self.k {
-            self.buffer.select_nth_unstable_by(self.k - 1, by_rank);
-            self.buffer.truncate(self.k);
-            self.threshold = self.buffer[self.k - 1].1;
+            let at = self.buffer.len() - self.k;
+            self.buffer.select_nth_unstable(at);
+            self.buffer.drain(..at);
+            self.threshold = pair(self.buffer[0]).1;
         }
     }
 
     /// The best pairs in order; the selection is empty afterwards.
-    pub fn drain_sorted(&mut self) -> std::vec::Drain<'_, (u32, f32)> {
+    pub fn drain_sorted(&mut self) -> impl DoubleEndedIterator<Item = (u32, f32)> + '_ {
         self.cut();
-        self.buffer.sort_unstable_by(by_rank);
+        self.buffer.sort_unstable();
         self.threshold = f32::NEG_INFINITY;
-        self.buffer.drain(..)
+        self.buffer.drain(..).rev().map(pair)
+    }
+
+    /// The best pairs in any order; the selection is empty afterwards.
+    pub fn drain_unordered(&mut self) -> impl Iterator<Item = (u32, f32)> + '_ {
+        self.cut();
+        self.threshold = f32::NEG_INFINITY;
+        self.buffer.drain(..).map(pair)
     }
 }
 
@@ -86,6 +111,9 @@ mod tests {
             let mut expected = pairs;
             expected.sort_by(by_rank);
             expected.truncate(k);
+            let mut any_order: Vec<_> = top.clone().drain_unordered().collect();
+            any_order.sort_by(by_rank);
+            assert_eq!(any_order, expected);
             assert_eq!(top.drain_sorted().collect::<Vec<_>>(), expected);
         }
     }
@@ -95,5 +123,18 @@ mod tests {
         let mut top = TopK::new(2);
         [(0, f32::NAN), (1, 1.0), (2, f32::NAN)].iter().for_each(|&(i, s)| top.push(i, s));
         assert_eq!(top.drain_sorted().collect::<Vec<_>>(), [(1, 1.0)]);
+    }
+
+    #[test]
+    fn keys_keep_the_total_order_and_the_bits() {
+        let scores = [f32::NEG_INFINITY, -2.5, -f32::MIN_POSITIVE, -0.0, 0.0, 1e-40, 7.0, f32::MAX];
+        for (i, &a) in scores.iter().enumerate() {
+            for &b in &scores[i + 1..] {
+                assert!(key(3, a) < key(3, b), "{a} {b}");
+            }
+            assert!(key(4, a) < key(3, a));
+            let (index, score) = pair(key(9, a));
+            assert_eq!((index, score.to_bits()), (9, a.to_bits()));
+        }
     }
 }

@@ -114,7 +114,7 @@ fn factors(split: &Split, solver: Option<&str>, at: &dyn Fn(usize, f32) -> f32) 
         user_exponent: at(5, 0.0),
         item_exponent: at(6, 0.0),
         solver,
-        seed: 0,
+        seed: at(7, 0.0) as u64,
     };
     let model = timed("ials", || ials::fit(&split.train, &config, &NoProgress));
     let trained = |us: &[usize], s: &mut [f32]| add_products(&model.items, &model.users, us, s);

@@ -8,10 +8,10 @@ mod block;
 mod gradient;
 mod side;
 
+use foretaste_bundle::kernels::simd::LANES;
 use foretaste_core::{Csr, Matrix, Progress, Rng};
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::LANES;
 use side::Side;
 
 /// How a row's system is solved.

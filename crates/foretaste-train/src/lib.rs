@@ -12,7 +12,6 @@ pub mod ease;
 mod gram;
 pub mod ials;
 pub mod item_item;
-mod kernels;
 pub mod local_ease;
 pub mod popularity;
 mod product;

@@ -4,12 +4,12 @@
 //! The small system of a target is built from the rows of the users who have any of its
 //! candidates; no co-occurrence matrix of the catalogue is ever held.
 
+use foretaste_bundle::kernels::simd::{Kernel, LANES, Simd, axpy, dot, vectorised};
 use foretaste_core::Csr;
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use crate::ease::{EaseConfig, System};
 use crate::item_item::{self, ItemItemConfig, Weighting, capped};
-use crate::kernels::{Kernel, LANES, Simd, axpy, dot, vectorised};
 use crate::product;
 
 /// Targets per task.

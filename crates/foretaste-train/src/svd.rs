@@ -1,10 +1,10 @@
 //! Truncated singular value decomposition of a sparse matrix by randomised subspace iteration.
 
+use foretaste_bundle::kernels::simd::{Kernel, Simd, axpy, vectorised};
 use foretaste_core::{Csr, Matrix, Result, Rng};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{Kernel, Simd, axpy, vectorised};
 use crate::{dense, small};
 
 /// Columns of the dense side that are worked on at a time, so that they stay in the cache.

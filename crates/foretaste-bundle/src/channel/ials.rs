@@ -18,6 +18,8 @@ use crate::kernels::{axpy, dot, spd};
 const MAX_FACTORED_DIMS: usize = 128;
 /// Most steps of the conjugate gradient; catalogues of any size stop long before.
 const CG_STEPS: usize = 48;
+/// Rows of a history that one call of a kernel takes.
+const BATCH: usize = 64;
 /// Squared relative residual at which the conjugate gradient stops.
 const CG_TOLERANCE: f32 = 1e-9;
 
@@ -142,13 +144,8 @@ impl LoadedIals {
         scratch.system.extend_from_slice(self.gram.get());
         let reg = self.reg(history.len());
         (0..dims).for_each(|i| scratch.system[i * dims + i] += reg);
-        // Batches on the stack keep the row pointers out of the heap.
-        for (batch, factors) in history.chunks(32).zip(scratch.factors.chunks(32)) {
-            let mut rows: [&[f32]; 32] = [&[]; 32];
-            for (row, &(item, _)) in rows.iter_mut().zip(batch) {
-                *row = self.factor(item);
-            }
-            spd::add_outer(&mut scratch.system, dims, &rows[..batch.len()], factors);
+        for (batch, factors) in history.chunks(BATCH).zip(scratch.factors.chunks(BATCH)) {
+            spd::add_outer(&mut scratch.system, dims, &self.rows(batch)[..batch.len()], factors);
         }
         if !spd::cholesky(&mut scratch.system, dims) {
             // Only rounding can get here (Gram + positive diagonal): a dominant diagonal answers
@@ -169,15 +166,19 @@ impl LoadedIals {
 
     /// `out = (Y'Y + sum c y y' + reg I) x`.
     fn apply(&self, history: &[(ItemIdx, f32)], factors: &[f32], x: &[f32], out: &mut [f32]) {
-        let dims = x.len();
         let reg = self.reg(history.len());
-        for (out, (row, x_i)) in out.iter_mut().zip(self.gram.get().chunks_exact(dims).zip(x)) {
-            *out = dot(row, x) + reg * x_i;
+        out.iter_mut().zip(x).for_each(|(out, x)| *out = reg * x);
+        spd::add_product(self.gram.get(), x, out);
+        for (batch, factors) in history.chunks(BATCH).zip(factors.chunks(BATCH)) {
+            spd::add_outer_product(&self.rows(batch)[..batch.len()], factors, x, out);
         }
-        for (&(item, _), &factor) in history.iter().zip(factors) {
-            let row = self.factor(item);
-            axpy(factor * dot(row, x), row, out);
-        }
+    }
+
+    /// The factors of up to [`BATCH`] items; on the stack, so that nothing is allocated.
+    fn rows(&self, items: &[(ItemIdx, f32)]) -> [&[f32]; BATCH] {
+        let mut rows: [&[f32]; BATCH] = [&[]; BATCH];
+        rows.iter_mut().zip(items).for_each(|(row, &(item, _))| *row = self.factor(item));
+        rows
     }
 
     /// Jacobi-preconditioned conjugate gradients; `right` becomes the solution.
@@ -227,7 +228,8 @@ impl LoadedIals {
         out.iter_mut().for_each(|o| *o = 1.0 / *o);
     }
 
-    /// raw = sum over the history of (1 + c_i) * y_i' A^-1 y_item * output scale.
+    /// raw = sum over the history of (1 + c_i) * y_i' A^-1 y_item * output scale, with the system
+    /// and the confidences that `prepare` left.
     pub(crate) fn contributions(
         &self,
         item: ItemIdx,
@@ -235,13 +237,14 @@ impl LoadedIals {
         scratch: &mut ChannelScratch,
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
-        let mut solved = self.vectors.row(item).to_vec();
-        self.confidences(history, scratch);
-        self.build(history, scratch);
+        let mut solved = std::mem::take(&mut scratch.target);
+        solved.clear();
+        solved.extend_from_slice(self.vectors.row(item));
         self.solve(history, scratch, &mut solved);
         out.extend(history.iter().zip(&scratch.factors).map(|(&(source, _), &confidence)| {
             (source, (1.0 + confidence) * dot(self.factor(source), &solved))
         }));
+        scratch.target = solved;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sparse item-item weights: kNN of every kind, pruned EASE, content similarity.
 
-use foretaste_core::{BitSet, CsrView, Error, ItemIdx, Result};
+use foretaste_core::{CsrView, Error, ItemIdx, Result};
 
 use super::ChannelScratch;
 use crate::contents::ItemItem;
@@ -51,30 +51,13 @@ impl LoadedItemItem {
     }
 
     pub(crate) fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
-        scratch.scores.reset(self.n_items);
         let similar = self.similar();
+        let additions = history.iter().map(|&(item, _)| similar.row(item as usize).0.len()).sum();
+        scratch.scores.reset(self.n_items, additions);
         let factor = length_factor(history.len(), self.history_exponent);
         for &(item, weight) in history {
             let (indices, values) = similar.row(item as usize);
             scratch.scores.add_scaled(indices, values, weight * factor);
-        }
-    }
-
-    pub(crate) fn search(
-        &self,
-        allowed: &BitSet,
-        n: usize,
-        scratch: &mut ChannelScratch,
-        out: &mut Vec<(ItemIdx, f32)>,
-    ) {
-        scratch.top.reset(n);
-        scratch.scores.select(allowed, &[], &mut scratch.top);
-        out.extend(scratch.top.drain_sorted());
-    }
-
-    pub(crate) fn score(&self, items: &[ItemIdx], scratch: &ChannelScratch, out: &mut [f32]) {
-        for (&item, out) in items.iter().zip(out) {
-            *out = scratch.scores.get(item);
         }
     }
 

@@ -95,7 +95,7 @@ impl LoadedLowRank {
         scratch: &mut ChannelScratch,
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
-        let target = &mut scratch.vectors[0];
+        let target = &mut scratch.target;
         target.clear();
         target.extend_from_slice(self.vectors.row(item));
         self.scale_factors(target);

@@ -22,6 +22,8 @@ pub(crate) struct LoadedUserUser {
     item_factors: Vec<f32>,
     /// d_v^-user_exponent.
     user_factors: Vec<f32>,
+    /// All users.
+    everyone: BitSet,
     histories: Histories,
 }
 
@@ -49,57 +51,58 @@ impl LoadedUserUser {
             output_scale: item_power(settings.output_exponent),
             item_factors: item_power(settings.item_exponent),
             user_factors,
+            everyone: BitSet::full(histories.n_users()),
             settings,
             histories,
         })
     }
 
-    /// Calls `visit` with each history item that takes part, rarest first, until `max_postings`
-    /// would be passed.
-    fn each_item(
-        &self,
-        history: &[(ItemIdx, f32)],
-        order: &mut Vec<(ItemIdx, f32)>,
-        mut visit: impl FnMut(ItemIdx, f32),
-    ) {
+    /// Leaves the history items that take part in `order`, ascending, each with its part in
+    /// similarities: the rarest, until `max_postings` would be passed. Returns their postings.
+    fn choose_items(&self, history: &[(ItemIdx, f32)], order: &mut Vec<(ItemIdx, f32)>) -> usize {
+        let postings = |item: ItemIdx| self.histories.users_of(item).len();
         order.clear();
         order.extend_from_slice(history);
-        order.sort_unstable_by_key(|&(item, _)| (self.histories.users_of(item).len(), item));
-        let mut left = self.settings.max_postings;
-        for &(item, weight) in order.iter() {
-            let n = self.histories.users_of(item).len();
-            if n > left {
+        order.sort_unstable_by_key(|&(item, _)| (postings(item), item));
+        let (mut total, mut taken) = (0, 0);
+        for &(item, _) in order.iter() {
+            if total + postings(item) > self.settings.max_postings {
                 break;
             }
-            left -= n;
-            visit(item, weight * self.item_factors[item as usize]);
+            total += postings(item);
+            taken += 1;
         }
+        order.truncate(taken);
+        order.sort_unstable_by_key(|&(item, _)| item);
+        order.iter_mut().for_each(|(item, part)| *part *= self.item_factors[*item as usize]);
+        total
     }
 
     pub(crate) fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
         self.find_neighbours(history, scratch);
-        scratch.scores.reset(self.histories.n_items());
+        let votes = |&(user, _): &(UserIdx, f32)| self.histories.of_user(user).0.len();
+        let additions = scratch.neighbours.iter().map(votes).sum();
+        scratch.scores.reset(self.histories.n_items(), additions);
         for &(user, vote) in &scratch.neighbours {
             let (items, weights, _) = self.histories.of_user(user);
             if self.settings.weighted {
                 scratch.scores.add_scaled(items, weights, vote);
             } else {
-                items.iter().for_each(|&item| scratch.scores.add(item, vote));
+                scratch.scores.add_each(items, vote);
             }
         }
     }
 
     /// Leaves similarities in `users` and (user, vote) in `neighbours`.
     fn find_neighbours(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
+        let additions = self.choose_items(history, &mut scratch.order);
         let users = &mut scratch.users;
-        users.reset(self.histories.n_users());
-        self.each_item(history, &mut scratch.order, |item, part| {
-            for &user in self.histories.users_of(item) {
-                users.add(user, part * self.user_factors[user as usize]);
-            }
-        });
+        users.reset(self.histories.n_users(), additions);
+        for &(item, part) in &scratch.order {
+            users.add_each(self.histories.users_of(item), part);
+        }
         scratch.top.reset(self.settings.neighbours + SPARE_NEIGHBOURS);
-        scratch.users.select_all(&mut scratch.top);
+        users.select(&self.everyone, &self.user_factors, &mut scratch.top);
         scratch.neighbours.clear();
         scratch.neighbours.extend(scratch.top.drain_sorted());
         let has = |item: &ItemIdx| history.iter().any(|(i, _)| i == item);
@@ -115,55 +118,37 @@ impl LoadedUserUser {
         }
     }
 
-    pub(crate) fn search(
-        &self,
-        allowed: &BitSet,
-        n: usize,
-        scratch: &mut ChannelScratch,
-        out: &mut Vec<(ItemIdx, f32)>,
-    ) {
-        scratch.top.reset(n);
-        scratch.scores.select(allowed, &self.output_scale, &mut scratch.top);
-        out.extend(scratch.top.drain_sorted());
-    }
-
-    pub(crate) fn score(&self, items: &[ItemIdx], scratch: &ChannelScratch, out: &mut [f32]) {
-        for (&item, out) in items.iter().zip(out) {
-            *out = scratch.scores.get(item) * scale_of(&self.output_scale, item);
-        }
+    /// What scores are multiplied by, per item.
+    pub(crate) fn output_scale(&self) -> &[f32] {
+        &self.output_scale
     }
 
     /// A neighbour's vote is shared among the history items that made it a neighbour, by their
-    /// part in the similarity.
+    /// part in the similarity. Reads what `prepare` left and changes none of it.
+    ///
+    /// # Cost
+    /// A binary search per neighbour; the items of the neighbours that have the item.
     pub(crate) fn contributions(
         &self,
         item: ItemIdx,
-        history: &[(ItemIdx, f32)],
-        scratch: &mut ChannelScratch,
+        scratch: &ChannelScratch,
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
-        self.find_neighbours(history, scratch);
-        let votes = |user: UserIdx| {
-            let (items, weights, _) = self.histories.of_user(user);
-            let at = items.binary_search(&item).ok()?;
-            Some(if self.settings.weighted { weights[at] } else { 1.0 })
-        };
-        // Vote per unit of similarity of every neighbour that has the item, by user.
-        scratch.scores.reset(self.histories.n_users());
+        let scale = scale_of(&self.output_scale, item);
+        out.extend(scratch.order.iter().map(|&(source, _)| (source, 0.0)));
         for &(user, vote) in &scratch.neighbours {
-            if let Some(weight) = votes(user) {
-                let similarity = scratch.users.get(user);
-                scratch.scores.add(user, vote * weight / similarity);
+            let (items, weights, _) = self.histories.of_user(user);
+            let Ok(at) = items.binary_search(&item) else { continue };
+            let weight = if self.settings.weighted { weights[at] } else { 1.0 };
+            let per_part = vote * weight * scale / scratch.users.get(user);
+            let mut rest = items;
+            for (&(source, part), (_, sum)) in scratch.order.iter().zip(&mut *out) {
+                rest = &rest[rest.partition_point(|&i| i < source)..];
+                if rest.first() == Some(&source) {
+                    *sum += part * per_part;
+                }
             }
         }
-        let scale = scale_of(&self.output_scale, item);
-        let (scores, order) = (&scratch.scores, &mut scratch.order);
-        self.each_item(history, order, |source, part| {
-            let users = self.histories.users_of(source).iter();
-            let sum: f32 =
-                users.map(|&v| scores.get(v) * self.user_factors[v as usize]).sum::<f32>();
-            out.push((source, part * sum * scale));
-        });
         out.retain(|&(_, part)| part != 0.0);
     }
 }

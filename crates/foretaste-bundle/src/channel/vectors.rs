@@ -3,15 +3,14 @@
 //! Bytes share one scale over the whole matrix: a scale per vector would lose the norms that
 //! inner products need.
 
+use foretaste_core::topk::TopK;
 use foretaste_core::{BitSet, Error, ItemIdx, Matrix, Result};
 
 use super::ChannelScratch;
 use crate::contents::MAX_FACTORS;
 use crate::format::{Column, SectionReader, SectionWriter};
-use crate::kernels::{dot, dot_i8, padded_len};
-
-/// Rows that are scanned between two looks at the mask; one word of it.
-const BLOCK: usize = 64;
+use crate::kernels::select::{BLOCK, offer_block};
+use crate::kernels::{dot_i8, dot_rows, padded_len};
 
 /// Vectors of all items.
 #[derive(Debug)]
@@ -86,11 +85,9 @@ impl VectorIndex {
         &self.rows.get()[item as usize * self.dims..][..self.dims]
     }
 
-    /// Exact scores of `items` with the query in the scratch.
-    pub(crate) fn score(&self, items: &[ItemIdx], scratch: &ChannelScratch, out: &mut [f32]) {
-        for (&item, out) in items.iter().zip(out) {
-            *out = dot(&scratch.query, self.row(item));
-        }
+    /// Exact scores of `items` with the user's vector.
+    pub(crate) fn score(&self, items: &[ItemIdx], query: &[f32], out: &mut [f32]) {
+        dot_rows(query, self.rows.get(), items, out);
     }
 
     /// The best `n` allowed items for the query in the scratch: a quarter more by bytes, cut to
@@ -102,57 +99,61 @@ impl VectorIndex {
         scratch: &mut ChannelScratch,
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
-        if !self.quantise_query(scratch) {
+        if !quantise(&scratch.query, &mut scratch.query_i8) {
             return;
         }
-        scratch.top.reset(n + n / 4 + 16);
-        self.scan(allowed, scratch);
-        out.extend(scratch.top.drain_sorted());
-        for (item, score) in out.iter_mut() {
-            *score = dot(&scratch.query, self.row(*item));
-        }
-        out.retain(|(_, score)| score.is_finite());
-        out.sort_unstable_by(foretaste_core::topk::by_rank);
-        out.truncate(n);
+        scratch.top.reset(by_bytes(n));
+        self.scan(allowed, &scratch.query_i8, &mut scratch.top);
+        let ChannelScratch { query, top, found, exact, .. } = scratch;
+        self.rescore(n, query, (top, found, exact), out);
     }
 
-    /// False when the query is zero or not finite: then nothing can be found.
-    fn quantise_query(&self, scratch: &mut ChannelScratch) -> bool {
-        let largest = scratch.query.iter().fold(0f32, |m, v| m.max(v.abs()));
-        if largest <= 0.0 || scratch.query.iter().any(|v| !v.is_finite()) {
-            return false;
-        }
-        let factor = 127.0 / largest;
-        scratch.query_i8.clear();
-        scratch.query_i8.extend(scratch.query.iter().map(|v| (v * factor).round() as i8));
-        scratch.query_i8.resize(padded_len(self.dims), 0);
-        true
+    /// Cuts what `top` holds to the best `n` by exact scores.
+    fn rescore(
+        &self,
+        n: usize,
+        query: &[f32],
+        (top, found, exact): (&mut TopK, &mut Vec<u32>, &mut Vec<f32>),
+        out: &mut Vec<(ItemIdx, f32)>,
+    ) {
+        found.clear();
+        found.extend(top.drain_unordered().map(|(item, _)| item));
+        exact.resize(found.len(), 0.0);
+        self.score(found, query, exact);
+        top.reset(n);
+        let finite = found.iter().zip(&*exact).filter(|(_, score)| score.is_finite());
+        finite.for_each(|(&item, &score)| top.push(item, score));
+        out.extend(top.drain_sorted());
     }
 
-    fn scan(&self, allowed: &BitSet, scratch: &mut ChannelScratch) {
-        let padded = padded_len(self.dims);
+    /// Offers the products of all allowed rows with a query of bytes.
+    fn scan(&self, allowed: &BitSet, query: &[i8], top: &mut TopK) {
         let (bytes, sums) = (self.bytes.get(), self.row_sums.get());
-        scratch.products.resize(BLOCK, 0);
-        for (block, &word) in allowed.words().iter().enumerate() {
-            if word == 0 {
-                continue;
-            }
+        let mut products = [0; BLOCK];
+        for (block, &word) in allowed.words().iter().enumerate().filter(|(_, word)| **word != 0) {
             let start = block * BLOCK;
             let n = BLOCK.min(self.n_items - start);
-            let rows = &bytes[start * padded..(start + n) * padded];
-            let products = &mut scratch.products[..n];
-            dot_i8(&scratch.query_i8, rows, &sums[start..start + n], products);
-            let threshold = scratch.top.threshold();
-            let mut rest = 0u64;
-            for (bit, &p) in products.iter().enumerate() {
-                rest |= u64::from(p as f32 >= threshold) << bit;
-            }
-            rest &= word;
-            while rest != 0 {
-                let bit = rest.trailing_zeros();
-                rest &= rest - 1;
-                scratch.top.push(start as u32 + bit, products[bit as usize] as f32);
-            }
+            let rows = &bytes[start * query.len()..(start + n) * query.len()];
+            dot_i8(query, rows, &sums[start..start + n], &mut products[..n]);
+            offer_block(&products, word, start as u32, top);
         }
     }
+}
+
+/// Candidates by bytes for `n` exact ones.
+fn by_bytes(n: usize) -> usize {
+    n + n / 4 + 16
+}
+
+/// Writes the bytes of a query. False when it is zero or not finite: then nothing can be found.
+fn quantise(query: &[f32], bytes: &mut Vec<i8>) -> bool {
+    let largest = query.iter().fold(0f32, |m, v| m.max(v.abs()));
+    if largest <= 0.0 || query.iter().any(|v| !v.is_finite()) {
+        return false;
+    }
+    let factor = 127.0 / largest;
+    bytes.clear();
+    bytes.extend(query.iter().map(|v| (v * factor).round() as i8));
+    bytes.resize(padded_len(query.len()), 0);
+    true
 }

@@ -50,6 +50,11 @@ fn dot_i8_portable(query: &[i8], rows: &[i8], out: &mut [i32]) {
     }
 }
 
+/// Up to this many bytes a row, 16 rows are read side by side and reduced together; longer ones one
+/// by one, because 16 streams of reads are more than the processor follows.
+#[cfg(target_arch = "x86_64")]
+const SIDE_BY_SIDE: usize = 128;
+
 /// # Safety
 /// AVX-512 F, BW and VNNI must be there; lengths as in [`dot_i8`].
 #[cfg(target_arch = "x86_64")]
@@ -57,31 +62,75 @@ fn dot_i8_portable(query: &[i8], rows: &[i8], out: &mut [i32]) {
 unsafe fn dot_i8_avx512(query: &[i8], rows: &[i8], row_sums: &[i32], out: &mut [i32]) {
     use std::arch::x86_64::{
         _mm512_add_epi8, _mm512_add_epi32, _mm512_dpbusd_epi32, _mm512_loadu_si512,
-        _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_setzero_si512,
+        _mm512_mullo_epi32, _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_set1_epi32,
+        _mm512_setzero_si512, _mm512_storeu_si512,
     };
     let padded = query.len();
     let shift = _mm512_set1_epi8(i8::MIN);
-    for (at, (row, out)) in rows.chunks_exact(padded).zip(out.iter_mut()).enumerate() {
-        let mut even = _mm512_setzero_si512();
-        let mut odd = _mm512_setzero_si512();
-        let mut offset = 0;
-        while offset < padded {
-            // SAFETY: offset + 64 <= padded, the length of both slices.
-            let (q, r) = unsafe {
-                let q = _mm512_loadu_si512(query.as_ptr().add(offset).cast());
-                (q, _mm512_loadu_si512(row.as_ptr().add(offset).cast()))
-            };
+    let whole = if padded <= SIDE_BY_SIDE { out.len() / 16 * 16 } else { 0 };
+    for at in (0..whole).step_by(16) {
+        let first = &rows[at * padded..(at + 16) * padded];
+        let mut sums = [_mm512_setzero_si512(); 16];
+        for offset in (0..padded).step_by(64) {
             // Adding -128 modulo 256 is adding 128 as unsigned.
+            // SAFETY: offset + 64 <= padded, the length of the query.
+            let q = unsafe { _mm512_loadu_si512(query.as_ptr().add(offset).cast()) };
             let q = _mm512_add_epi8(q, shift);
-            if offset % 128 == 0 {
-                even = _mm512_dpbusd_epi32(even, q, r);
-            } else {
-                odd = _mm512_dpbusd_epi32(odd, q, r);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: row r of the 16 has 64 bytes from `offset`.
+                let r =
+                    unsafe { _mm512_loadu_si512(first.as_ptr().add(r * padded + offset).cast()) };
+                *sum = _mm512_dpbusd_epi32(*sum, q, r);
             }
-            offset += 64;
         }
-        *out = _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd)) - 128 * row_sums[at];
+        // SAFETY: `row_sums` and `out` have 16 entries from `at`.
+        unsafe {
+            let row_sums = _mm512_loadu_si512(row_sums.as_ptr().add(at).cast());
+            let excess = _mm512_mullo_epi32(row_sums, _mm512_set1_epi32(-128));
+            let dots = _mm512_add_epi32(sum_each_avx512(sums), excess);
+            _mm512_storeu_si512(out.as_mut_ptr().add(at).cast(), dots);
+        }
     }
+    for at in whole..out.len() {
+        let row = &rows[at * padded..(at + 1) * padded];
+        let mut sums = [_mm512_setzero_si512(); 2];
+        for (at, (q, r)) in query.chunks_exact(64).zip(row.chunks_exact(64)).enumerate() {
+            // SAFETY: both chunks have 64 bytes.
+            let (q, r) = unsafe {
+                let q = _mm512_loadu_si512(q.as_ptr().cast());
+                (q, _mm512_loadu_si512(r.as_ptr().cast()))
+            };
+            let q = _mm512_add_epi8(q, shift);
+            sums[at % 2] = _mm512_dpbusd_epi32(sums[at % 2], q, r);
+        }
+        let sum = _mm512_add_epi32(sums[0], sums[1]);
+        out[at] = _mm512_reduce_add_epi32(sum) - 128 * row_sums[at];
+    }
+}
+
+/// The sums of 16 vectors as one vector.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn sum_each_avx512(v: [std::arch::x86_64::__m512i; 16]) -> std::arch::x86_64::__m512i {
+    use std::arch::x86_64::{
+        _mm512_add_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_unpackhi_epi32,
+        _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    };
+    // Per quarter of a vector: the partial sums of four vectors side by side.
+    let mut fours = [_mm512_setzero_si512(); 4];
+    for (four, v) in fours.iter_mut().zip(v.as_chunks::<4>().0) {
+        let ab =
+            _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+        let cd =
+            _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+        *four = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    }
+    // Even quarters of both plus their odd quarters.
+    let halve = |a, b| {
+        let even = _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b);
+        _mm512_add_epi32(even, _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b))
+    };
+    halve(halve(fours[0], fours[1]), halve(fours[2], fours[3]))
 }
 
 /// # Safety
@@ -127,13 +176,13 @@ mod tests {
         for padded in [64, 128, 192, 576] {
             let mut byte = || (rng.below(255) as i32 - 127) as i8;
             let query: Vec<i8> = (0..padded).map(|_| byte()).collect();
-            let rows: Vec<i8> = (0..padded * 9).map(|_| byte()).collect();
+            let rows: Vec<i8> = (0..padded * 41).map(|_| byte()).collect();
             let sums: Vec<i32> =
                 rows.chunks(padded).map(|r| r.iter().map(|&b| i32::from(b)).sum()).collect();
-            let mut expected = vec![0; 9];
+            let mut expected = vec![0; 41];
             dot_i8_portable(&query, &rows, &mut expected);
             for level in levels() {
-                let mut out = vec![0; 9];
+                let mut out = vec![0; 41];
                 dot_i8_at(level, &query, &rows, &sums, &mut out);
                 assert_eq!(out, expected, "{level:?} {padded}");
             }

@@ -1,12 +1,10 @@
 //! Small symmetric positive definite systems: the heart of fold-in.
 //!
 //! Matrices are `n x n`, row-major, of which only the upper triangle is read and written (whole
-//! vectors are, so entries left of the diagonal may hold anything).
+//! vectors are, so entries left of the diagonal may hold anything). Where `n` is a multiple of 16
+//! they are worked on in blocks of 16 x 16 that stay in the registers.
 
-use super::{Level, level};
-
-/// Vector width that row starts are rounded down to.
-const LANES: usize = 16;
+use super::simd::{self, Kernel, LANES, Simd, vectorised};
 
 /// `a += sum over rows of factors[t] * rows[t] rows[t]'`, upper triangle.
 ///
@@ -14,37 +12,21 @@ const LANES: usize = 16;
 /// `a` is `n x n`, `rows` one slice of `n` per factor.
 ///
 /// # Cost
-/// `rows.len() * n^2` flops, four rows per pass over `a`.
+/// `rows.len() * n^2` flops, one pass over `a`.
 pub fn add_outer(a: &mut [f32], n: usize, rows: &[&[f32]], factors: &[f32]) {
     assert_eq!(a.len(), n * n, "a square matrix");
     assert!(rows.len() == factors.len() && rows.iter().all(|r| r.len() == n), "rows of n");
-    match level() {
-        // SAFETY: the level was detected on this machine.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { add_outer_avx512(a, n, rows, factors) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { add_outer_avx2(a, n, rows, factors) },
-        _ => add_outer_body(a, n, rows, factors),
-    }
+    vectorised(AddOuter { a, n, rows, factors });
 }
 
-/// Overwrites the upper triangle of `a` with U of a = U'U. False when `a` is not positive definite
-/// within f32; `a` is then of no use.
+/// Overwrites the upper triangle of `a` with U of a = U'U, the diagonal with its reciprocals.
+/// False when `a` is not positive definite within f32; `a` is then of no use.
 ///
 /// # Cost
 /// n^3 / 3 flops.
 pub fn cholesky(a: &mut [f32], n: usize) -> bool {
     assert_eq!(a.len(), n * n, "a square matrix");
-    match level() {
-        // SAFETY: the level was detected on this machine.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { cholesky_avx512(a, n) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { cholesky_avx2(a, n) },
-        _ => cholesky_body(a, n),
-    }
+    vectorised(Cholesky { a, n })
 }
 
 /// Solves U'U x = b in place, with U from [`cholesky`].
@@ -53,47 +35,257 @@ pub fn cholesky(a: &mut [f32], n: usize) -> bool {
 /// 2 n^2 flops.
 pub fn solve(u: &[f32], n: usize, b: &mut [f32]) {
     assert!(u.len() == n * n && b.len() == n, "a square matrix and a vector of its size");
-    for k in 0..n {
-        let row = &u[k * n..(k + 1) * n];
-        b[k] /= row[k];
-        let z = b[k];
-        super::axpy(-z, &row[k + 1..], &mut b[k + 1..]);
-    }
-    for k in (0..n).rev() {
-        let row = &u[k * n..(k + 1) * n];
-        b[k] = (b[k] - super::dot(&row[k + 1..], &b[k + 1..])) / row[k];
+    vectorised(Solve { u, n, b });
+}
+
+/// `out += a x` for a symmetric matrix that is given whole.
+///
+/// # Cost
+/// 2 n^2 flops, one pass over `a`.
+pub fn add_product(a: &[f32], x: &[f32], out: &mut [f32]) {
+    assert!(
+        a.len() == x.len() * x.len() && out.len() == x.len(),
+        "a square matrix and its vectors"
+    );
+    vectorised(AddProduct { a, x, out });
+}
+
+/// `out += sum over rows of factors[t] * (rows[t] . x) rows[t]`.
+///
+/// # Cost
+/// 4 n flops a row.
+pub fn add_outer_product(rows: &[&[f32]], factors: &[f32], x: &[f32], out: &mut [f32]) {
+    let n = x.len();
+    assert!(rows.len() == factors.len() && rows.iter().all(|r| r.len() == n), "rows of n");
+    assert_eq!(out.len(), n, "vectors of one length");
+    vectorised(AddOuterProduct { rows, factors, x, out });
+}
+
+struct AddProduct<'a> {
+    a: &'a [f32],
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for AddProduct<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { a, x, out } = self;
+        let n = x.len();
+        let whole = if n.is_multiple_of(LANES) { n / 4 * 4 } else { 0 };
+        for i in (0..whole).step_by(4) {
+            let row = |r: usize| &a[(i + r) * n..(i + r + 1) * n];
+            let four = [x[i], x[i + 1], x[i + 2], x[i + 3]];
+            simd::axpy4::<S>(four, [row(0), row(1), row(2), row(3)], out);
+        }
+        for i in whole..n {
+            simd::axpy::<S>(x[i], &a[i * n..(i + 1) * n], out);
+        }
     }
 }
 
-#[inline(always)]
-fn add_outer_body(a: &mut [f32], n: usize, rows: &[&[f32]], factors: &[f32]) {
-    let mut quads = rows.chunks_exact(4).zip(factors.chunks_exact(4));
-    for (r, f) in &mut quads {
+struct AddOuterProduct<'a> {
+    rows: &'a [&'a [f32]],
+    factors: &'a [f32],
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for AddOuterProduct<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { rows, factors, x, out } = self;
+        let whole = if x.len().is_multiple_of(LANES) { rows.len() / 4 * 4 } else { 0 };
+        for (four, f) in rows[..whole].as_chunks::<4>().0.iter().zip(factors.as_chunks::<4>().0) {
+            let s = simd::dot4::<S>(*four, x);
+            simd::axpy4::<S>([f[0] * s[0], f[1] * s[1], f[2] * s[2], f[3] * s[3]], *four, out);
+        }
+        for (row, factor) in rows[whole..].iter().zip(&factors[whole..]) {
+            simd::axpy::<S>(factor * simd::dot::<S>(row, x), row, out);
+        }
+    }
+}
+
+struct AddOuter<'a> {
+    a: &'a mut [f32],
+    n: usize,
+    rows: &'a [&'a [f32]],
+    factors: &'a [f32],
+}
+
+impl Kernel for AddOuter<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { a, n, rows, factors } = self;
+        let whole = n / LANES * LANES;
+        for from in (0..whole).step_by(LANES) {
+            for to in (from..whole).step_by(LANES) {
+                if S::REGISTERS > LANES {
+                    tile::<S, LANES>(a, n, (from, to), (rows, factors));
+                } else {
+                    (from..from + LANES).step_by(4).for_each(|from| {
+                        tile::<S, 4>(a, n, (from, to), (rows, factors));
+                    });
+                }
+            }
+        }
         for i in 0..n {
-            let start = i / LANES * LANES;
-            let (c0, c1) = (f[0] * r[0][i], f[1] * r[1][i]);
-            let (c2, c3) = (f[2] * r[2][i], f[3] * r[3][i]);
-            let out = &mut a[i * n + start..(i + 1) * n];
-            let (y0, y1) = (&r[0][start..], &r[1][start..]);
-            let (y2, y3) = (&r[2][start..], &r[3][start..]);
-            for (j, out) in out.iter_mut().enumerate() {
-                *out += c0 * y0[j] + c1 * y1[j] + c2 * y2[j] + c3 * y3[j];
+            let start = i.max(whole);
+            for (row, factor) in rows.iter().zip(factors) {
+                let c = factor * row[i];
+                let out = &mut a[i * n + start..(i + 1) * n];
+                out.iter_mut().zip(&row[start..]).for_each(|(o, &y)| *o = S::fma(c, y, *o));
             }
         }
     }
-    let done = rows.len() / 4 * 4;
-    for (r, f) in rows[done..].iter().zip(&factors[done..]) {
-        for i in 0..n {
-            let start = i / LANES * LANES;
-            let c = f * r[i];
-            let out = &mut a[i * n + start..(i + 1) * n];
-            out.iter_mut().zip(&r[start..]).for_each(|(o, y)| *o += c * y);
+}
+
+/// The `R` rows from `from` and the 16 columns from `to` of [`AddOuter`].
+#[inline(always)]
+fn tile<S: Simd, const R: usize>(
+    a: &mut [f32],
+    n: usize,
+    (from, to): (usize, usize),
+    (rows, factors): (&[&[f32]], &[f32]),
+) {
+    let mut sums = [S::splat(0.0); R];
+    for (r, sum) in sums.iter_mut().enumerate() {
+        *sum = S::load(block(a, (from + r) * n + to));
+    }
+    for (row, &factor) in rows.iter().zip(factors) {
+        let left: &[f32; R] = row[from..from + R].try_into().expect("R values");
+        let right = S::mul_add(S::load(block(row, to)), S::splat(factor), S::splat(0.0));
+        for (sum, &left) in sums.iter_mut().zip(left) {
+            *sum = S::mul_add(S::splat(left), right, *sum);
         }
+    }
+    for (r, &sum) in sums.iter().enumerate() {
+        S::store(sum, block_mut(a, (from + r) * n + to));
     }
 }
 
 #[inline(always)]
-fn cholesky_body(a: &mut [f32], n: usize) -> bool {
+fn block(a: &[f32], at: usize) -> &[f32; LANES] {
+    a[at..at + LANES].try_into().expect("a block")
+}
+
+#[inline(always)]
+fn block_mut(a: &mut [f32], at: usize) -> &mut [f32; LANES] {
+    (&mut a[at..at + LANES]).try_into().expect("a block")
+}
+
+struct Cholesky<'a> {
+    a: &'a mut [f32],
+    n: usize,
+}
+
+impl Kernel for Cholesky<'_> {
+    type Out = bool;
+    #[inline(always)]
+    fn run<S: Simd>(self) -> bool {
+        let Self { a, n } = self;
+        if !n.is_multiple_of(LANES) {
+            return cholesky_by_rows::<S>(a, n);
+        }
+        for k in (0..n).step_by(LANES) {
+            let (above, below) = a.split_at_mut((k + LANES) * n);
+            let panel = &mut above[k * n..];
+            if !factor_panel::<S>(panel, n, k) {
+                return false;
+            }
+            for from in (k + LANES..n).step_by(LANES) {
+                let rows = &mut below[(from - k - LANES) * n..];
+                for to in (from..n).step_by(LANES) {
+                    if S::REGISTERS > LANES {
+                        subtract::<S, LANES>(panel, n, (from, to), rows);
+                    } else {
+                        for r in (0..LANES).step_by(4) {
+                            subtract::<S, 4>(panel, n, (from + r, to), &mut rows[r * n..]);
+                        }
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Factors the 16 rows of `panel` (rows `k..k + 16` of the matrix, from which all earlier rows have
+/// been subtracted) from column `k` on.
+#[inline(always)]
+fn factor_panel<S: Simd>(panel: &mut [f32], n: usize, k: usize) -> bool {
+    let mut u = [[0f32; LANES]; LANES];
+    for (r, u) in u.iter_mut().enumerate() {
+        *u = *block(panel, r * n + k);
+    }
+    for r in 0..LANES {
+        let square = u[r][r];
+        if square.is_nan() || square <= 0.0 {
+            return false;
+        }
+        let inverse = 1.0 / square.sqrt();
+        let row = S::mul_add(S::load(&u[r]), S::splat(inverse), S::splat(0.0));
+        S::store(row, &mut u[r]);
+        u[r][r] = inverse;
+        let factors = u[r];
+        for (below, &factor) in u.iter_mut().zip(&factors).skip(r + 1) {
+            let left = S::mul_add(S::splat(-factor), row, S::load(below));
+            S::store(left, below);
+        }
+    }
+    for (r, u) in u.iter().enumerate() {
+        *block_mut(panel, r * n + k) = *u;
+    }
+    for to in (k + LANES..n).step_by(LANES) {
+        let mut x = [S::splat(0.0); LANES];
+        for (r, x) in x.iter_mut().enumerate() {
+            *x = S::load(block(panel, r * n + to));
+        }
+        for (r, u) in u.iter().enumerate() {
+            x[r] = S::mul_add(x[r], S::splat(u[r]), S::splat(0.0));
+            let solved = x[r];
+            for (below, &factor) in x.iter_mut().zip(u).skip(r + 1) {
+                *below = S::mul_add(S::splat(-factor), solved, *below);
+            }
+        }
+        for (r, &x) in x.iter().enumerate() {
+            S::store(x, block_mut(panel, r * n + to));
+        }
+    }
+    true
+}
+
+/// Takes the product of the panel's columns `from..from + R` with its columns `to..to + 16` from
+/// `R` rows of the matrix.
+#[inline(always)]
+fn subtract<S: Simd, const R: usize>(
+    panel: &[f32],
+    n: usize,
+    (from, to): (usize, usize),
+    rows: &mut [f32],
+) {
+    let mut sums = [S::splat(0.0); R];
+    for (r, sum) in sums.iter_mut().enumerate() {
+        *sum = S::load(block(rows, r * n + to));
+    }
+    for row in panel.chunks_exact(n) {
+        let left: &[f32; R] = row[from..from + R].try_into().expect("R values");
+        let right = S::load(block(row, to));
+        for (sum, &left) in sums.iter_mut().zip(left) {
+            *sum = S::mul_add(S::splat(-left), right, *sum);
+        }
+    }
+    for (r, &sum) in sums.iter().enumerate() {
+        S::store(sum, block_mut(rows, r * n + to));
+    }
+}
+
+/// For any `n`.
+#[inline(always)]
+fn cholesky_by_rows<S: Simd>(a: &mut [f32], n: usize) -> bool {
     for k in 0..n {
         let (above, below) = a.split_at_mut((k + 1) * n);
         let pivot = &mut above[k * n..];
@@ -104,62 +296,95 @@ fn cholesky_body(a: &mut [f32], n: usize) -> bool {
         let inverse = 1.0 / square.sqrt();
         pivot[k..].iter_mut().for_each(|v| *v *= inverse);
         for (i, row) in (k + 1..n).zip(below.chunks_exact_mut(n)) {
-            let factor = pivot[i];
-            let start = i / LANES * LANES;
-            let source = &pivot[start..n];
-            row[start..].iter_mut().zip(source).for_each(|(o, p)| *o -= factor * p);
+            simd::axpy::<S>(-pivot[i], &pivot[i..], &mut row[i..]);
         }
+        pivot[k] = inverse;
     }
     true
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,fma")]
-fn add_outer_avx512(a: &mut [f32], n: usize, rows: &[&[f32]], factors: &[f32]) {
-    add_outer_body(a, n, rows, factors);
+struct Solve<'a> {
+    u: &'a [f32],
+    n: usize,
+    b: &'a mut [f32],
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn add_outer_avx2(a: &mut [f32], n: usize, rows: &[&[f32]], factors: &[f32]) {
-    add_outer_body(a, n, rows, factors);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,fma")]
-fn cholesky_avx512(a: &mut [f32], n: usize) -> bool {
-    cholesky_body(a, n)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn cholesky_avx2(a: &mut [f32], n: usize) -> bool {
-    cholesky_body(a, n)
+impl Kernel for Solve<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { u, n, b } = self;
+        for k in 0..n {
+            let row = &u[k * n..(k + 1) * n];
+            b[k] *= row[k];
+            let z = b[k];
+            simd::axpy::<S>(-z, &row[k + 1..], &mut b[k + 1..]);
+        }
+        for k in (0..n).rev() {
+            let row = &u[k * n..(k + 1) * n];
+            b[k] = (b[k] - simd::dot::<S>(&row[k + 1..], &b[k + 1..])) * row[k];
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::levels;
+    use crate::kernels::simd::vectorised_at;
     use foretaste_core::Rng;
 
     #[test]
-    fn solves_what_was_built() {
+    fn every_level_solves_what_was_built() {
         let mut rng = Rng::new(3);
         for n in [1, 5, 16, 33, 64, 128] {
             let rows: Vec<Vec<f32>> =
                 (0..n + 7).map(|_| (0..n).map(|_| rng.normal() as f32).collect()).collect();
             let views: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
             let factors: Vec<f32> = rows.iter().map(|_| 0.5 + rng.f32()).collect();
-            let mut a = vec![0f32; n * n];
-            (0..n).for_each(|i| a[i * n + i] = 2.0);
-            add_outer(&mut a, n, &views, &factors);
             let x: Vec<f32> = (0..n).map(|_| rng.normal() as f32).collect();
-            let at = |i: usize, j: usize| a[i.min(j) * n + i.max(j)];
-            let mut b: Vec<f32> = (0..n).map(|i| (0..n).map(|j| at(i, j) * x[j]).sum()).collect();
-            assert!(cholesky(&mut a, n));
-            solve(&a, n, &mut b);
-            for (found, expected) in b.iter().zip(&x) {
-                assert!((found - expected).abs() < 2e-2, "n {n}: {found} {expected}");
+            let mut found = Vec::new();
+            for level in levels() {
+                let mut a = vec![0f32; n * n];
+                (0..n).for_each(|i| a[i * n + i] = 2.0);
+                let (rows, factors) = (&views[..], &factors[..]);
+                vectorised_at(level, AddOuter { a: &mut a, n, rows, factors });
+                let at = |i: usize, j: usize| a[i.min(j) * n + i.max(j)];
+                let mut b: Vec<f32> =
+                    (0..n).map(|i| (0..n).map(|j| at(i, j) * x[j]).sum()).collect();
+                assert!(vectorised_at(level, Cholesky { a: &mut a, n }));
+                vectorised_at(level, Solve { u: &a, n, b: &mut b });
+                for (found, expected) in b.iter().zip(&x) {
+                    assert!((found - expected).abs() < 2e-2, "{level:?} n {n}: {found} {expected}");
+                }
+                found.push(b);
+            }
+            let fused = &found[1..];
+            assert!(fused.iter().all(|b| *b == fused[0]), "n {n}: levels give other bits");
+        }
+    }
+
+    #[test]
+    fn products_equal_the_built_matrix() {
+        let mut rng = Rng::new(5);
+        for n in [3, 16, 24, 64] {
+            let rows: Vec<Vec<f32>> =
+                (0..11).map(|_| (0..n).map(|_| rng.normal() as f32).collect()).collect();
+            let views: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let factors: Vec<f32> = rows.iter().map(|_| rng.f32()).collect();
+            let x: Vec<f32> = (0..n).map(|_| rng.normal() as f32).collect();
+            let mut upper = vec![0f32; n * n];
+            add_outer(&mut upper, n, &views, &factors);
+            let at = |k: usize| upper[(k / n).min(k % n) * n + (k / n).max(k % n)];
+            let whole: Vec<f32> = (0..n * n).map(at).collect();
+            for level in levels() {
+                let (mut one, mut other) = (vec![1f32; n], vec![1f32; n]);
+                vectorised_at(level, AddProduct { a: &whole, x: &x, out: &mut one });
+                let (rows, factors) = (&views[..], &factors[..]);
+                let x = &x[..];
+                vectorised_at(level, AddOuterProduct { rows, factors, x, out: &mut other });
+                let worst = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(worst < 1e-3 && one[0] != 1.0, "{level:?} n {n}: {worst}");
             }
         }
     }
@@ -168,5 +393,8 @@ mod tests {
     fn an_indefinite_matrix_is_refused() {
         assert!(!cholesky(&mut [1.0, 2.0, 2.0, 1.0], 2));
         assert!(!cholesky(&mut [f32::NAN], 1));
+        let mut a = [0f32; 256];
+        (0..16).for_each(|i| a[i * 17] = 1.0 - i as f32 / 8.0);
+        assert!(!cholesky(&mut a, 16));
     }
 }

@@ -1,11 +1,11 @@
 //! Exact Newton steps on blocks of factors, row by row; one block of all factors is the exact
 //! solution.
 
+use foretaste_bundle::kernels::simd::{Kernel, LANES, Simd, axpy, axpy4, dot};
 use foretaste_core::Matrix;
 
 use super::gradient::Work;
 use super::side::Side;
-use crate::kernels::{Kernel, LANES, Simd, axpy, axpy4, dot};
 
 /// One row with vector `u`.
 pub(super) struct BlockSolve<'a> {

@@ -1,10 +1,10 @@
 //! Conjugate gradient for a tile of rows in lockstep, so that one pass over the Gram matrix
 //! serves all of them.
 
+use foretaste_bundle::kernels::simd::{Kernel, LANES, Simd, axpy, axpy4, dot, dot4};
 use foretaste_core::Matrix;
 
 use super::side::Side;
-use crate::kernels::{Kernel, LANES, Simd, axpy, axpy4, dot, dot4};
 
 /// Rows solved together.
 pub(super) const TILE: usize = 8;

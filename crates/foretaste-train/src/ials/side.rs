@@ -1,5 +1,6 @@
 //! One half-iteration: every row of one side, the other side fixed.
 
+use foretaste_bundle::kernels::simd::vectorised;
 use foretaste_core::{Csr, Matrix};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
@@ -7,7 +8,6 @@ use super::Solver;
 use super::block::BlockSolve;
 use super::gradient::{CgTile, TILE, Work};
 use crate::dense;
-use crate::kernels::vectorised;
 
 /// Rows per task; a multiple of the tile.
 const ROWS_PER_TASK: usize = 4 * TILE;

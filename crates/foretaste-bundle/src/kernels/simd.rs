@@ -1,32 +1,39 @@
-//! The inner loops that decide how long training takes, compiled once per instruction set.
+//! Loops over f32 vectors, written once and compiled once per instruction set.
 //!
 //! A loop is a [`Kernel`] over vectors of [`LANES`] values; [`vectorised`] runs it with the widest
 //! instructions of the processor. The order of operations is the same in every version, and the
-//! versions with fused multiply-add (AVX2, AVX-512, NEON) give the same bits. This file holds the
-//! only `unsafe` code of the crate.
-#![allow(unsafe_code)]
+//! versions with fused multiply-add (AVX2, AVX-512, NEON) give the same bits.
+
+use super::{Level, level};
 
 /// Values per vector. Fixed, so that results do not depend on the width of the registers.
-pub(crate) const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// Operations on vectors of [`LANES`] values.
-pub(crate) trait Simd: Copy {
+pub trait Simd: Copy {
     /// A vector.
     type V: Copy;
+    /// Vectors that fit into the registers, one or two left for operands.
+    const REGISTERS: usize;
+    /// `x` in every lane.
     fn splat(x: f32) -> Self::V;
+    /// The values of an array.
     fn load(from: &[f32; LANES]) -> Self::V;
+    /// Writes the values to an array.
     fn store(v: Self::V, to: &mut [f32; LANES]);
     /// `a * b + c`.
     fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The sums of four vectors, each `((s0+s1)+(s2+s3)) + ((s4+s5)+(s6+s7))`, `s_l = v_l +
     /// v_(l+8)`.
     fn sum4(v: [Self::V; 4]) -> [f32; 4];
+    /// One bit per lane: `a >= b`.
+    fn at_least(a: Self::V, b: Self::V) -> u16;
     /// `a * b + c` of single values.
     fn fma(a: f32, b: f32, c: f32) -> f32;
 }
 
 /// A computation to be compiled for several instruction sets.
-pub(crate) trait Kernel {
+pub trait Kernel {
     /// What it returns.
     type Out;
     /// Must be `#[inline(always)]`, as must be all it calls in its hot part.
@@ -39,6 +46,7 @@ struct Plain<const FMA: bool>;
 
 impl<const FMA: bool> Simd for Plain<FMA> {
     type V = [f32; LANES];
+    const REGISTERS: usize = 6;
     #[inline(always)]
     fn splat(x: f32) -> Self::V {
         [x; LANES]
@@ -63,68 +71,67 @@ impl<const FMA: bool> Simd for Plain<FMA> {
         })
     }
     #[inline(always)]
+    fn at_least(a: Self::V, b: Self::V) -> u16 {
+        (0..LANES).fold(0, |mask, l| mask | u16::from(a[l] >= b[l]) << l)
+    }
+    #[inline(always)]
     fn fma(a: f32, b: f32, c: f32) -> f32 {
         if FMA { a.mul_add(b, c) } else { a * b + c }
     }
 }
 
-/// Runs `kernel` for this processor.
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn vectorised<K: Kernel>(kernel: K) -> K::Out {
-    kernel.run::<Plain<{ cfg!(target_arch = "aarch64") }>>()
+/// Runs `kernel` compiled for the best instruction set of this processor.
+#[inline]
+pub fn vectorised<K: Kernel>(kernel: K) -> K::Out {
+    vectorised_at(level(), kernel)
 }
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use x86::vectorised;
+/// As [`vectorised`] for one of the levels that were detected on this processor.
+#[inline]
+pub(super) fn vectorised_at<K: Kernel>(level: Level, kernel: K) -> K::Out {
+    match level {
+        // SAFETY: `level` is only ever one that was detected on this machine.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { x86::avx512(kernel) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { x86::avx2(kernel) },
+        _ => kernel.run::<Plain<{ cfg!(target_arch = "aarch64") }>>(),
+    }
+}
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _mm_add_ps, _mm_storeu_ps, _mm256_add_ps, _mm256_castps256_ps128,
-        _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
-        _mm256_storeu_ps, _mm512_castps512_ps256, _mm512_extractf32x8_ps, _mm512_fmadd_ps,
+        __m256, __m512, _CMP_GE_OQ, _mm_add_ps, _mm_storeu_ps, _mm256_add_ps,
+        _mm256_castps256_ps128, _mm256_cmp_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
+        _mm256_hadd_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps, _mm256_storeu_ps,
+        _mm512_castps512_ps256, _mm512_cmp_ps_mask, _mm512_extractf32x8_ps, _mm512_fmadd_ps,
         _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
     };
 
-    use super::{Kernel, LANES, Plain, Simd};
+    use super::{Kernel, LANES, Simd};
 
-    /// Runs `kernel` compiled for the best instruction set of this processor.
-    pub(crate) fn vectorised<K: Kernel>(kernel: K) -> K::Out {
-        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma,bmi2")]
-        fn avx512<K: Kernel>(kernel: K) -> K::Out {
-            kernel.run::<Avx512>()
-        }
-        #[target_feature(enable = "avx2,fma,bmi2")]
-        fn avx2<K: Kernel>(kernel: K) -> K::Out {
-            kernel.run::<Avx2>()
-        }
-        let has_avx2 = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("bmi2");
-        let has_avx512 = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512bw");
-        if has_avx2 && has_avx512 {
-            // SAFETY: every feature that the function enables has just been detected.
-            unsafe { avx512(kernel) }
-        } else if has_avx2 {
-            // SAFETY: every feature that the function enables has just been detected.
-            unsafe { avx2(kernel) }
-        } else {
-            kernel.run::<Plain<false>>()
-        }
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma,bmi2")]
+    pub(super) fn avx512<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run::<Avx512>()
     }
 
-    /// Only [`vectorised`] names this type, and only after it has detected AVX-512.
+    #[target_feature(enable = "avx2,fma,bmi2")]
+    pub(super) fn avx2<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run::<Avx2>()
+    }
+
+    /// Only [`avx512`] names this type, which runs only where AVX-512 was detected.
     #[derive(Clone, Copy)]
-    struct Avx512;
-    /// Only [`vectorised`] names this type, and only after it has detected AVX2 and FMA.
+    pub(super) struct Avx512;
+    /// Only [`avx2`] names this type, which runs only where AVX2 and FMA were detected.
     #[derive(Clone, Copy)]
-    struct Avx2;
+    pub(super) struct Avx2;
 
     impl Simd for Avx512 {
         type V = __m512;
+        const REGISTERS: usize = 30;
         #[inline(always)]
         fn splat(x: f32) -> __m512 {
             // SAFETY: see the type.
@@ -150,6 +157,11 @@ mod x86 {
             v_sum4([half(v[0]), half(v[1]), half(v[2]), half(v[3])])
         }
         #[inline(always)]
+        fn at_least(a: __m512, b: __m512) -> u16 {
+            // SAFETY: see the type.
+            unsafe { _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b) }
+        }
+        #[inline(always)]
         fn fma(a: f32, b: f32, c: f32) -> f32 {
             a.mul_add(b, c)
         }
@@ -157,6 +169,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         type V = [__m256; 2];
+        const REGISTERS: usize = 6;
         #[inline(always)]
         fn splat(x: f32) -> Self::V {
             // SAFETY: see the type.
@@ -193,6 +206,15 @@ mod x86 {
             }
         }
         #[inline(always)]
+        fn at_least(a: Self::V, b: Self::V) -> u16 {
+            // SAFETY: see the type.
+            unsafe {
+                let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a[0], b[0]));
+                let high = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a[1], b[1]));
+                (low | high << 8) as u16
+            }
+        }
+        #[inline(always)]
         fn fma(a: f32, b: f32, c: f32) -> f32 {
             a.mul_add(b, c)
         }
@@ -221,7 +243,7 @@ mod x86 {
 
 /// Inner product.
 #[inline(always)]
-pub(crate) fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
     let zero = S::splat(0.0);
@@ -242,7 +264,7 @@ pub(crate) fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
 
 /// `y += a * x`.
 #[inline(always)]
-pub(crate) fn axpy<S: Simd>(a: f32, x: &[f32], y: &mut [f32]) {
+pub fn axpy<S: Simd>(a: f32, x: &[f32], y: &mut [f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = S::fma(a, x, *y);
     }
@@ -250,7 +272,7 @@ pub(crate) fn axpy<S: Simd>(a: f32, x: &[f32], y: &mut [f32]) {
 
 /// Inner products of four rows with one vector; the lengths must be equal multiples of [`LANES`].
 #[inline(always)]
-pub(crate) fn dot4<S: Simd>(rows: [&[f32]; 4], p: &[f32]) -> [f32; 4] {
+pub fn dot4<S: Simd>(rows: [&[f32]; 4], p: &[f32]) -> [f32; 4] {
     let (p, _) = p.as_chunks::<LANES>();
     let [r0, r1, r2, r3] = blocks(rows, p.len());
     let zero = S::splat(0.0);
@@ -265,9 +287,23 @@ pub(crate) fn dot4<S: Simd>(rows: [&[f32]; 4], p: &[f32]) -> [f32; 4] {
     S::sum4([a0, a1, a2, a3])
 }
 
+/// As [`dot4`] for any length: a row's product does not depend on the rows beside it.
+#[inline(always)]
+pub fn dot4_any<S: Simd>(rows: [&[f32]; 4], p: &[f32]) -> [f32; 4] {
+    let whole = p.len() / LANES * LANES;
+    let heads = [&rows[0][..whole], &rows[1][..whole], &rows[2][..whole], &rows[3][..whole]];
+    let mut sums = dot4::<S>(heads, &p[..whole]);
+    for (sum, row) in sums.iter_mut().zip(rows) {
+        for (&x, &y) in row[whole..].iter().zip(&p[whole..]) {
+            *sum = S::fma(x, y, *sum);
+        }
+    }
+    sums
+}
+
 /// `o += sum t_r * row_r` for four rows; the lengths must be equal multiples of [`LANES`].
 #[inline(always)]
-pub(crate) fn axpy4<S: Simd>(t: [f32; 4], rows: [&[f32]; 4], o: &mut [f32]) {
+pub fn axpy4<S: Simd>(t: [f32; 4], rows: [&[f32]; 4], o: &mut [f32]) {
     let (o, _) = o.as_chunks_mut::<LANES>();
     let [r0, r1, r2, r3] = blocks(rows, o.len());
     let (t0, t1, t2, t3) = (S::splat(t[0]), S::splat(t[1]), S::splat(t[2]), S::splat(t[3]));
