@@ -6,17 +6,23 @@
 //! clocks and threads stand in `engine` and `run` only. It does not print: whoever runs it may
 //! watch.
 
+pub mod compare;
 pub mod engine;
+pub mod find_max;
 pub mod ids;
 pub mod pacing;
 pub mod record;
+pub mod report;
 pub mod requests;
 pub mod response;
 pub mod result;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod search;
 pub mod stability;
+pub mod statistics;
+pub mod stress;
 pub mod target;
 pub mod validity;
 pub mod zipf;

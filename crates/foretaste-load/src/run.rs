@@ -14,7 +14,7 @@ use crate::pacing::{ClosedTurns, OpenTurns, Pacing};
 use crate::record::{Extent, Recorder, Tick};
 use crate::requests::Requests;
 use crate::result::{Context, RunResult, WarmUpResult};
-use crate::scenario::{ClosedPace, OpenPace, Pace, Scenario};
+use crate::scenario::{ClosedPace, OpenPace, Pace, Scenario, WarmUp};
 use crate::schedule::{Arrivals, Schedule, Step};
 use crate::stability::{Glance, is_stable};
 use crate::target::Target;
@@ -144,6 +144,21 @@ impl Generator {
             engines,
             n_parts: 0,
         })
+    }
+
+    /// What is sent.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// To whom.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What later runs do before they measure.
+    pub fn set_warm_up(&mut self, warm_up: WarmUp) {
+        self.scenario.warm_up = warm_up;
     }
 
     /// Warms up and measures the scenario.

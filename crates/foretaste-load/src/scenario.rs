@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::schedule::Arrivals;
 
+pub use read::check_header;
+
 mod read;
 mod table;
 #[cfg(test)]
@@ -123,6 +125,12 @@ pub struct WarmUp {
     pub windows: usize,
     /// Within this share of their mean.
     pub tolerance: f64,
+}
+
+impl WarmUp {
+    /// Measure from the first request on.
+    pub const NONE: Self =
+        Self { seconds_at_least: 0.0, seconds_at_most: 0.0, windows: 2, tolerance: 1.0 };
 }
 
 /// What counts as good enough.

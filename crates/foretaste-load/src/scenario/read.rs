@@ -191,7 +191,7 @@ fn headers(reader: &mut Reader<'_>) -> Vec<(String, String)> {
 ///
 /// # Errors
 /// What it must be instead.
-pub(crate) fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
+pub fn check_header(name: &str, value: &str) -> Result<(), &'static str> {
     const OURS: [&str; 5] =
         ["host", "content-length", "transfer-encoding", "connection", "content-type"];
     let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
