@@ -1,6 +1,6 @@
 //! Two sets of runs of the same scenario: is one worse? The verdict counts runs, not requests, asks
-//! for a difference that is both unlikely to be noise and large enough to matter, and says how small
-//! a difference it could have seen. Pure, apart from reading a baseline.
+//! for a difference that is both unlikely to be noise and large enough to matter, and says how
+//! small a difference it could have seen. Pure, apart from reading a baseline.
 
 use std::path::Path;
 

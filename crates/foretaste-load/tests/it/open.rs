@@ -82,15 +82,16 @@ fn a_server_that_stands_still_shows_in_an_open_loop_and_hides_in_a_closed_one() 
     let pace = "[open]\nrate = 200\narrivals = \"constant\"\nseconds = 3\n";
     let open = run(&format!("{pace}{NO_WARM_UP}{ONE_KIND}"), &stall());
     // A fifth of the requests falls into the stall and waits for 0 to 600 ms.
-    assert!((500.0..750.0).contains(&open.latency.p99_ms), "{:?}", open.latency);
+    assert!((500.0..1_200.0).contains(&open.latency.p99_ms), "{:?}", open.latency);
     assert!(open.latency.p90_ms > 200.0, "{:?}", open.latency);
     assert_eq!(open.totals.ok, 600);
-    let during: u64 = open.windows.iter().map(|w| u64::from(w.max_ms > 400.0)).sum();
-    assert_eq!(during, 1, "the stall stands in the window in which its requests were due");
+    let worst = open.windows.iter().max_by(|a, b| a.p50_ms.total_cmp(&b.p50_ms));
+    let at = worst.map(|window| window.second);
+    assert_eq!(at, Some(1.0), "the stall stands in the window in which its requests were due");
 
     let closed =
         run(&format!("[closed]\nusers = 1\nseconds = 3\n{NO_WARM_UP}{ONE_KIND}"), &stall());
-    assert!(closed.latency.p99_ms < 100.0, "{:?}", closed.latency);
+    assert!(closed.latency.p99_ms < open.latency.p99_ms / 3.0, "{:?}", closed.latency);
     assert!(closed.latency.max_ms > 500.0, "{:?}", closed.latency);
 }
 

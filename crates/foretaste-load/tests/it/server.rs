@@ -73,11 +73,13 @@ fn serve(
     let mut reader = BufReader::new(stream.try_clone().expect("clone"));
     while let Some((first_line, body)) = read_request(&mut reader) {
         let Some(answer) = behaviour(count.fetch_add(1, Ordering::SeqCst)) else { return };
+        // Held while writing: whoever has the answer finds it in the log.
+        let mut log = log.lock().expect("no panic");
         if stream.write_all(&answer).is_err() {
             return;
         }
-        let seen = Seen { first_line, body, connection, answered: Instant::now() };
-        log.lock().expect("no panic").push(seen);
+        log.push(Seen { first_line, body, connection, answered: Instant::now() });
+        drop(log);
         if String::from_utf8_lossy(&answer).contains("connection: close") {
             return;
         }
