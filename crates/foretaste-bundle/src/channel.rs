@@ -14,10 +14,12 @@ mod accumulator;
 mod ials;
 mod item_item;
 mod low_rank;
+mod many;
 mod scratch;
 mod user_user;
 mod vectors;
 
+pub use many::{Asking, ManyScratch, PackedChannel};
 pub use scratch::ChannelScratch;
 pub use vectors::VectorIndex;
 
@@ -143,6 +145,17 @@ impl LoadedChannel {
         match self.output() {
             Output::Sums(scale) => scratch.score_sums(items, scale, out),
             Output::Vectors(vectors) => vectors.score(items, &scratch.query, out),
+        }
+    }
+
+    /// The channel packed for searches of many users; `None` for one without vectors.
+    ///
+    /// # Cost
+    /// A copy of the bytes of all vectors.
+    pub fn packed(&self) -> Option<PackedChannel<'_>> {
+        match self.output() {
+            Output::Sums(_) => None,
+            Output::Vectors(vectors) => Some(PackedChannel::new(vectors)),
         }
     }
 

@@ -9,6 +9,7 @@
 use std::sync::OnceLock;
 
 mod dense;
+pub mod pack;
 mod scan;
 pub mod select;
 pub mod simd;

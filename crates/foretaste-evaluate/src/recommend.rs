@@ -1,51 +1,55 @@
 //! Recommendations to every user of a bundle, for files that others judge or send.
 
 use foretaste_core::{ItemIdx, UserIdx};
-use foretaste_pipeline::{Query, Scene, Scratch, Snapshot};
-use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+use foretaste_pipeline::{Batch, BatchScratch, Query, Scene, Snapshot};
+use rayon::prelude::{ParallelIterator, ParallelSlice};
 
 /// Users that are worked on together; bounds the memory of the iterator.
 const BLOCK: usize = 4096;
-/// Users that share one scratch.
+/// Users of one task.
 const CHUNK: usize = 64;
 
 /// The best `k` items for every user with a past, in order of the users; the work is done in
 /// parallel, a block of users at a time.
 ///
+/// The lists are those that [`foretaste_pipeline::run`] gives to each user alone.
+///
 /// # Cost
-/// One [`foretaste_pipeline::run`] a user; memory for 4096 lists.
+/// That of [`Batch::run`]; memory for 4096 lists and for the vectors as bytes.
 pub fn recommend_all<'a>(
     snapshot: &'a Snapshot,
     scene: &'a Scene,
     k: usize,
 ) -> impl Iterator<Item = (UserIdx, Vec<ItemIdx>)> + 'a {
     let n_users = snapshot.bundle.n_users();
+    let batch = Batch::new(snapshot, scene);
     (0..n_users).step_by(BLOCK).flat_map(move |from| {
         let users = (from..n_users.min(from + BLOCK)).map(|u| u as UserIdx);
         let active: Vec<UserIdx> =
             users.filter(|&u| !snapshot.bundle.history(u).0.is_empty()).collect();
-        block(snapshot, scene, k, &active)
+        block(&batch, (snapshot, scene), k, &active)
     })
 }
 
 fn block(
-    snapshot: &Snapshot,
-    scene: &Scene,
+    batch: &Batch<'_>,
+    (snapshot, scene): (&Snapshot, &Scene),
     k: usize,
     users: &[UserIdx],
 ) -> Vec<(UserIdx, Vec<ItemIdx>)> {
-    let one = |scratch: &mut Scratch, user: UserIdx| {
+    let query = |&user: &UserIdx| {
         let mut query = Query::for_user(&snapshot.bundle, user, k);
         query.own(&snapshot.bundle, user, scene);
-        let outcome = foretaste_pipeline::run(snapshot, scene, &query, scratch);
-        (user, outcome.slate.iter().map(|s| s.item).collect())
+        query
     };
-    let chunk = |users: &[UserIdx]| {
-        let mut scratch = Scratch::default();
-        users.iter().map(|&user| one(&mut scratch, user)).collect::<Vec<_>>()
+    let chunk = |scratch: &mut BatchScratch, users: &[UserIdx]| {
+        let queries: Vec<Query> = users.iter().map(query).collect();
+        let outcomes = batch.run(&queries, scratch);
+        let lists = outcomes.iter().map(|o| o.slate.iter().map(|s| s.item).collect());
+        users.iter().copied().zip(lists).collect::<Vec<_>>()
     };
-    let chunks: Vec<&[UserIdx]> = users.chunks(CHUNK).collect();
-    chunks.into_par_iter().map(chunk).collect::<Vec<_>>().into_iter().flatten().collect()
+    let chunks = users.par_chunks(CHUNK).map_init(BatchScratch::default, chunk);
+    chunks.collect::<Vec<_>>().into_iter().flatten().collect()
 }
 
 /// One line of a list file: `user item item ...`, external ids, best first.

@@ -26,6 +26,9 @@ pub(crate) struct Candidates {
     pub scratch: Vec<ChannelScratch>,
     /// Per item of the catalogue: its row, where it is a member; other values mean nothing.
     rows: Vec<u32>,
+    /// Candidates that one channel did not propose, and what it says about them.
+    others: Vec<ItemIdx>,
+    said: Vec<f32>,
 }
 
 /// What each channel of the plan says about one item.
@@ -48,17 +51,26 @@ impl Candidates {
         self.items.len()
     }
 
-    /// Lets every channel score every candidate, and notes who proposed what.
+    /// Lets every channel score every candidate, and notes who proposed what. What a channel
+    /// proposed it has scored already.
     pub fn score(&mut self, plan: &[Planned<'_>]) {
         for (c, channel) in plan.iter().enumerate() {
             let (raw, ranks) = (&mut self.raw[c], &mut self.ranks[c]);
             raw.clear();
             raw.resize(self.items.len(), 0.0);
-            channel.recall.score(&self.items, &self.scratch[c], raw);
             ranks.clear();
             ranks.resize(self.items.len(), NOT_PROPOSED);
-            for (rank, &(item, _)) in self.proposals[c].iter().enumerate() {
-                ranks[self.rows[item as usize] as usize] = rank as u32;
+            for (rank, &(item, score)) in self.proposals[c].iter().enumerate() {
+                let row = self.rows[item as usize] as usize;
+                (raw[row], ranks[row]) = (score, rank as u32);
+            }
+            let others = self.items.iter().zip(&*ranks).filter(|(_, rank)| **rank == NOT_PROPOSED);
+            self.others.clear();
+            self.others.extend(others.map(|(&item, _)| item));
+            self.said.resize(self.others.len(), 0.0);
+            channel.recall.score(&self.others, &self.scratch[c], &mut self.said);
+            for (&item, &score) in self.others.iter().zip(&self.said) {
+                raw[self.rows[item as usize] as usize] = score;
             }
         }
     }

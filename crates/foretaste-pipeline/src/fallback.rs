@@ -50,6 +50,5 @@ fn serves(
 }
 
 fn search(request: &Request<'_>, plan: &[Planned<'_>], scratch: &mut Scratch) {
-    let n = request.scene.config().candidates.max(request.k);
-    scratch.candidates.search(plan, &scratch.allowed, n);
+    scratch.candidates.search(plan, &scratch.allowed, request.proposals());
 }

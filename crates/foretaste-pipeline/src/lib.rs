@@ -4,6 +4,7 @@
 //! saves allocations. No clock, no lock, no file, no global: the caller brings all of it in the
 //! query and takes the [`Outcome`] away. [`run()`] reads top-down; every stage is one module.
 
+pub mod batch;
 pub mod channel_scores;
 pub mod diversify;
 pub mod explain;
@@ -29,6 +30,7 @@ mod shape;
 mod similar;
 mod tables;
 
+pub use batch::{Batch, BatchScratch};
 pub use channel_scores::{ChannelColumn, ChannelScores, channel_scores};
 pub use explain::{ChannelExplanation, Explanation, explain};
 pub use filter::{AttributeIs, FilterExpr, PriceRange};

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use foretaste_bundle::LoadedChannel;
 use foretaste_core::ItemIdx;
 
+use crate::batch::Ahead;
 use crate::outcome::{BuiltIn, ChannelId, Degraded, Fallback};
 use crate::recall::{LatestRecall, ListRecall, ModelRecall, Recall, TableRecall};
 use crate::run::Request;
@@ -42,7 +43,8 @@ pub(crate) fn channels<'a>(
         if (weight == 0.0 && setting.quota == 0) || (is_asked(id) && !personal) {
             continue;
         }
-        if let Some(recall) = recall(request, id, asked) {
+        let ahead = if fallback.is_none() { request.ahead } else { &[] };
+        if let Some(recall) = recall(request, id, (asked, ahead)) {
             let quota = setting.quota * request.k / request.scene.config().k;
             planned.push((name, Planned { id, weight, quota: quota.min(setting.quota), recall }));
         }
@@ -109,12 +111,18 @@ fn settings<'a>(
 }
 
 /// The channel bound to this request; `None` when it has nothing to ask with.
-fn recall<'a>(request: &Request<'a>, id: ChannelId, asked: &Asked) -> Option<Box<dyn Recall + 'a>> {
+fn recall<'a>(
+    request: &Request<'a>,
+    id: ChannelId,
+    (asked, ahead): (&Asked, &'a [Ahead<'a>]),
+) -> Option<Box<dyn Recall + 'a>> {
     let snapshot = request.snapshot;
     let channel = match id {
         ChannelId::Bundle(i) => {
             let model = &snapshot.bundle.channels()[usize::from(i)];
-            return Some(Box::new(ModelRecall::new(model, asked.clone())));
+            let found = ahead.iter().find(|ahead| ahead.channel == usize::from(i));
+            let recall = ModelRecall::new(model, asked.clone());
+            return Some(Box::new(recall.searched(found.map(|ahead| ahead.found))));
         }
         ChannelId::BuiltIn(channel) => channel,
     };

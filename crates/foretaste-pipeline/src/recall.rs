@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use foretaste_bundle::{ChannelScratch, ItemTable, LoadedChannel};
+use foretaste_bundle::{Asking, ChannelScratch, ItemTable, LoadedChannel};
 use foretaste_core::topk::{TopK, by_rank};
 use foretaste_core::{BitSet, ItemIdx, TimeMs};
 
@@ -58,18 +58,27 @@ pub trait Recall {
 pub struct ModelRecall<'a> {
     channel: &'a LoadedChannel,
     asked_with: Rc<[(ItemIdx, f32)]>,
+    /// The user's vector and the result of the search, where they are known.
+    searched: Option<&'a Asking>,
 }
 
 impl<'a> ModelRecall<'a> {
     /// Asks `channel` with items and their weights (ascending by item, distinct, positive).
     pub fn new(channel: &'a LoadedChannel, asked_with: Rc<[(ItemIdx, f32)]>) -> Self {
-        Self { channel, asked_with }
+        Self { channel, asked_with, searched: None }
+    }
+
+    /// Takes over what a search of many users has found for this one, instead of searching.
+    pub(crate) fn searched(self, searched: Option<&'a Asking>) -> Self {
+        Self { searched, ..self }
     }
 }
 
 impl Recall for ModelRecall<'_> {
     fn prepare(&self, scratch: &mut ChannelScratch) {
-        if !self.asked_with.is_empty() {
+        if let Some(searched) = self.searched {
+            scratch.set_vector(&searched.vector);
+        } else if !self.asked_with.is_empty() {
             self.channel.prepare(&self.asked_with, scratch);
         }
     }
@@ -82,7 +91,9 @@ impl Recall for ModelRecall<'_> {
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
         out.clear();
-        if !self.asked_with.is_empty() {
+        if let Some(searched) = self.searched {
+            out.extend_from_slice(&searched.found);
+        } else if !self.asked_with.is_empty() {
             self.channel.search(allowed, n, scratch, out);
         }
     }

@@ -3,6 +3,7 @@
 use foretaste_bundle::ChannelScratch;
 use foretaste_core::{BitSet, ItemIdx, Limits};
 
+use crate::batch::Ahead;
 use crate::candidates::Candidates;
 use crate::merge::Merged;
 use crate::outcome::{Fallback, Outcome, StageWork};
@@ -25,12 +26,19 @@ pub(crate) struct Request<'a> {
     pub scene: &'a Scene,
     pub query: &'a Query,
     pub k: usize,
+    /// What searches of many requests have found for this one.
+    pub ahead: &'a [Ahead<'a>],
 }
 
 impl<'a> Request<'a> {
     pub fn new(snapshot: &'a Snapshot, scene: &'a Scene, query: &'a Query) -> Self {
         let wanted = if query.k == 0 { scene.config().k } else { query.k };
-        Self { snapshot, scene, query, k: wanted.min(Limits::DEFAULT.k) }
+        Self { snapshot, scene, query, k: wanted.min(Limits::DEFAULT.k), ahead: &[] }
+    }
+
+    /// Items that each channel is asked for.
+    pub fn proposals(&self) -> usize {
+        self.scene.config().candidates.max(self.k)
     }
 
     /// All that counts as seen; items may repeat.
@@ -58,11 +66,25 @@ pub(crate) struct Ranking<'a> {
 pub fn run(snapshot: &Snapshot, scene: &Scene, query: &Query, scratch: &mut Scratch) -> Outcome {
     let request = Request::new(snapshot, scene, query);
     let work = mask::build(&request, &mut scratch.allowed);
-    let mut ranking = rank(&request, work, shape::pool_size(&request), scratch);
-    fill::fill_up(&request, &mut ranking, scratch);
-    let pool = shape::pool(&request, &ranking, scratch);
-    let choice = shape::choose(&request, &ranking, &pool, scratch);
-    respond::respond(&request, ranking, (&pool, choice), scratch)
+    answer(&request, work, scratch)
+}
+
+/// Answers a request within `scratch.allowed`.
+pub(crate) fn answer(request: &Request<'_>, work: StageWork, scratch: &mut Scratch) -> Outcome {
+    let ranking = rank(request, work, shape::pool_size(request), scratch);
+    finish(request, ranking, scratch)
+}
+
+/// From what recall and merge made of a request to its answer.
+pub(crate) fn finish(
+    request: &Request<'_>,
+    mut ranking: Ranking<'_>,
+    scratch: &mut Scratch,
+) -> Outcome {
+    fill::fill_up(request, &mut ranking, scratch);
+    let pool = shape::pool(request, &ranking, scratch);
+    let choice = shape::choose(request, &ranking, &pool, scratch);
+    respond::respond(request, ranking, (&pool, choice), scratch)
 }
 
 /// Recall and merge within `scratch.allowed`; the best `keep` candidates come in order.

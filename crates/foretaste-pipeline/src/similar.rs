@@ -7,8 +7,8 @@ use crate::candidates::Candidates;
 use crate::outcome::{BuiltIn, ChannelId, Fallback, FilterKind, Outcome};
 use crate::plan::{self, Planned};
 use crate::recall::ListRecall;
-use crate::run::{Ranking, Request, Scratch, ranked};
-use crate::{Query, Scene, Snapshot, fill, mask, respond, shape};
+use crate::run::{Request, Scratch, finish, ranked};
+use crate::{Query, Scene, Snapshot, mask, shape};
 
 /// Weight of "popular in the same category": it orders what the models left unsaid, and never
 /// competes with them.
@@ -42,23 +42,19 @@ pub fn similar(
         fallback = (found == 0).then_some(Fallback::Popular);
         search(&request, &plan, scratch);
     }
-    let mut ranking: Ranking<'_> =
-        ranked(&request, (work, plan, fallback), shape::pool_size(&request), scratch);
-    fill::fill_up(&request, &mut ranking, scratch);
-    let pool = shape::pool(&request, &ranking, scratch);
-    let choice = shape::choose(&request, &ranking, &pool, scratch);
-    respond::respond(&request, ranking, (&pool, choice), scratch)
+    let ranking = ranked(&request, (work, plan, fallback), shape::pool_size(&request), scratch);
+    finish(&request, ranking, scratch)
 }
 
 fn search(request: &Request<'_>, plan: &[Planned<'_>], scratch: &mut Scratch) -> usize {
-    let n = request.scene.config().candidates.max(request.k);
+    let n = request.proposals();
     let Scratch { candidates, allowed, .. } = scratch;
     Candidates::search(candidates, plan, allowed, n)
 }
 
 /// The neighbours that each model of the scene knows, in order of the models' names.
 fn neighbours<'a>(request: &Request<'a>, item: ItemIdx, scratch: &mut Scratch) -> Vec<Planned<'a>> {
-    let n = request.scene.config().candidates.max(request.k);
+    let n = request.proposals();
     let known = (item as usize) < request.snapshot.bundle.n_items();
     let mut found = Vec::new();
     let models = plan::models(request).into_iter().filter(|_| known);

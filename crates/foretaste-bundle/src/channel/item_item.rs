@@ -5,6 +5,10 @@ use foretaste_core::{CsrView, Error, ItemIdx, Result};
 use super::ChannelScratch;
 use crate::contents::ItemItem;
 use crate::format::{Column, SectionReader, SectionWriter};
+use crate::kernels::simd::prefetch;
+
+/// Entries of the next row that are fetched early; the processor follows from there.
+const NEAR: usize = 256;
 
 /// See [`ItemItem`].
 #[derive(Debug)]
@@ -55,7 +59,12 @@ impl LoadedItemItem {
         let additions = history.iter().map(|&(item, _)| similar.row(item as usize).0.len()).sum();
         scratch.scores.reset(self.n_items, additions);
         let factor = length_factor(history.len(), self.history_exponent);
-        for &(item, weight) in history {
+        for (at, &(item, weight)) in history.iter().enumerate() {
+            if let Some(&(next, _)) = history.get(at + 1) {
+                let (indices, values) = similar.row(next as usize);
+                prefetch(&indices[..indices.len().min(NEAR)]);
+                prefetch(&values[..values.len().min(NEAR)]);
+            }
             let (indices, values) = similar.row(item as usize);
             scratch.scores.add_scaled(indices, values, weight * factor);
         }

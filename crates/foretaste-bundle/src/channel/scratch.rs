@@ -38,6 +38,17 @@ pub struct ChannelScratch {
 }
 
 impl ChannelScratch {
+    /// The user's vector that `prepare` of a channel of vectors left.
+    pub fn vector(&self) -> &[f32] {
+        &self.query
+    }
+
+    /// Leaves a vector as `prepare` would, for `search` and `score`.
+    pub fn set_vector(&mut self, vector: &[f32]) {
+        self.query.clear();
+        self.query.extend_from_slice(vector);
+    }
+
     /// The best `n` allowed items by their sums times `scale` (empty: 1), best first.
     pub(crate) fn search_sums(
         &mut self,

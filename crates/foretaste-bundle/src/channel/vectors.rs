@@ -9,6 +9,7 @@ use foretaste_core::{BitSet, Error, ItemIdx, Matrix, Result};
 use super::ChannelScratch;
 use crate::contents::MAX_FACTORS;
 use crate::format::{Column, SectionReader, SectionWriter};
+use crate::kernels::pack::PackedRows;
 use crate::kernels::select::{BLOCK, offer_block};
 use crate::kernels::{dot_i8, dot_rows, padded_len};
 
@@ -85,6 +86,11 @@ impl VectorIndex {
         &self.rows.get()[item as usize * self.dims..][..self.dims]
     }
 
+    /// The bytes in the form for many queries.
+    pub(crate) fn packed(&self) -> PackedRows {
+        PackedRows::new(self.bytes.get(), self.row_sums.get(), padded_len(self.dims))
+    }
+
     /// Exact scores of `items` with the user's vector.
     pub(crate) fn score(&self, items: &[ItemIdx], query: &[f32], out: &mut [f32]) {
         dot_rows(query, self.rows.get(), items, out);
@@ -109,7 +115,7 @@ impl VectorIndex {
     }
 
     /// Cuts what `top` holds to the best `n` by exact scores.
-    fn rescore(
+    pub(crate) fn rescore(
         &self,
         n: usize,
         query: &[f32],
@@ -141,12 +147,12 @@ impl VectorIndex {
 }
 
 /// Candidates by bytes for `n` exact ones.
-fn by_bytes(n: usize) -> usize {
+pub(crate) fn by_bytes(n: usize) -> usize {
     n + n / 4 + 16
 }
 
 /// Writes the bytes of a query. False when it is zero or not finite: then nothing can be found.
-fn quantise(query: &[f32], bytes: &mut Vec<i8>) -> bool {
+pub(crate) fn quantise(query: &[f32], bytes: &mut Vec<i8>) -> bool {
     let largest = query.iter().fold(0f32, |m, v| m.max(v.abs()));
     if largest <= 0.0 || query.iter().any(|v| !v.is_finite()) {
         return false;

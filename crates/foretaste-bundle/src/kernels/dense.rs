@@ -35,6 +35,9 @@ pub fn dot_rows(query: &[f32], rows: &[f32], picks: &[u32], out: &mut [f32]) {
     vectorised(DotRows { query, rows, picks, out });
 }
 
+/// Rows between the one that is multiplied and the one that is fetched.
+const AHEAD: usize = 16;
+
 struct Dot<'a>(&'a [f32], &'a [f32]);
 
 impl Kernel for Dot<'_> {
@@ -68,7 +71,10 @@ impl Kernel for DotRows<'_> {
     fn run<S: Simd>(self) {
         let Self { query, rows, picks, out } = self;
         let dims = query.len();
-        for (picks, out) in picks.chunks(4).zip(out.chunks_mut(4)) {
+        for (at, (four, out)) in picks.chunks(4).zip(out.chunks_mut(4)).enumerate() {
+            let ahead = picks.iter().skip(4 * at + AHEAD).take(4);
+            ahead.for_each(|&pick| simd::prefetch(&rows[pick as usize * dims..][..dims]));
+            let picks = four;
             let mut four = [&rows[picks[0] as usize * dims..][..dims]; 4];
             for (row, &pick) in four.iter_mut().zip(picks).skip(1) {
                 *row = &rows[pick as usize * dims..][..dims];

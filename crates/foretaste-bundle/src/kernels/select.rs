@@ -49,22 +49,34 @@ impl Kernel for Offer<'_> {
             if word == 0 || scores.touched.get(at) == Some(&0) {
                 continue;
             }
-            let mut scaled = *values;
-            if !scores.scale.is_empty() {
-                let scale = &scores.scale[at * BLOCK..];
-                scaled.iter_mut().zip(scale).for_each(|(s, f)| *s *= f);
-            }
-            let (parts, threshold) = (scaled.as_chunks::<LANES>().0, S::splat(top.threshold()));
+            let threshold = S::splat(top.threshold());
+            let scale = scores.scale.get(at * BLOCK..).unwrap_or_default();
             let mut rest = 0u64;
-            for (part, values) in parts.iter().enumerate() {
-                let values = S::load(values);
-                let zeros = S::at_least(values, zero) & S::at_least(zero, values);
-                let enter = S::at_least(values, threshold) & !zeros;
-                rest |= u64::from(enter) << (part * LANES);
+            for (part, values) in values.as_chunks::<LANES>().0.iter().enumerate() {
+                let mut v = S::load(values);
+                if !scale.is_empty() {
+                    v = S::load(&times(values, &scale[scale.len().min(part * LANES)..]));
+                }
+                let zeros = S::at_least(v, zero) & S::at_least(zero, v);
+                rest |= u64::from(S::at_least(v, threshold) & !zeros) << (part * LANES);
             }
-            push_each(&scaled, rest & word, (at * BLOCK) as u32, top);
+            rest &= word;
+            while rest != 0 {
+                let bit = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                let factor = scale.get(bit).copied().unwrap_or(1.0);
+                top.push((at * BLOCK + bit) as u32, values[bit] * factor);
+            }
         }
     }
+}
+
+/// Each value times its factor, where it has one.
+#[inline(always)]
+fn times(values: &[f32; LANES], factors: &[f32]) -> [f32; LANES] {
+    let mut scaled = *values;
+    scaled.iter_mut().zip(factors).for_each(|(v, f)| *v *= f);
+    scaled
 }
 
 struct OfferBlock<'a> {
@@ -85,16 +97,12 @@ impl Kernel for OfferBlock<'_> {
         for (part, values) in values.as_chunks::<LANES>().0.iter().enumerate() {
             rest |= u64::from(S::at_least(S::load(values), threshold)) << (part * LANES);
         }
-        push_each(&values, rest & self.word, self.first, self.top);
-    }
-}
-
-#[inline(always)]
-fn push_each(values: &[f32; BLOCK], mut rest: u64, first: u32, top: &mut TopK) {
-    while rest != 0 {
-        let bit = rest.trailing_zeros();
-        rest &= rest - 1;
-        top.push(first + bit, values[bit as usize]);
+        rest &= self.word;
+        while rest != 0 {
+            let bit = rest.trailing_zeros();
+            rest &= rest - 1;
+            self.top.push(self.first + bit, values[bit as usize]);
+        }
     }
 }
 

@@ -241,6 +241,20 @@ mod x86 {
     }
 }
 
+/// Asks the processor to bring `values` near; a hint without effect on results.
+#[inline(always)]
+pub fn prefetch<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..size_of_val(values)).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: prefetching reads nothing that the program could see, and the address is within
+        // the slice.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast::<i8>().add(line)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}
+
 /// Inner product.
 #[inline(always)]
 pub fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use foretaste_core::{ItemIdx, Rng};
 use foretaste_pipeline::diversify::{CapConfig, DiversityConfig, Similarity};
 use foretaste_pipeline::{
-    ChannelConfig, Degraded, FilterExpr, Merge, Outcome, Query, Scene, SceneConfig, Scratch,
-    Snapshot, explain, run,
+    Batch, BatchScratch, ChannelConfig, Degraded, FilterExpr, Merge, Outcome, Query, Scene,
+    SceneConfig, Scratch, Snapshot, explain, run,
 };
 
 use crate::planted::{self, random_query, scene};
@@ -241,4 +241,23 @@ fn unmet_quotas_and_unknown_channels_are_named() {
         let named = outcome.degraded.contains(&nonsense);
         assert_eq!(named, scene.config().channels.contains_key("nonsense"), "{place}");
     });
+}
+
+#[test]
+fn many_requests_together_get_the_answers_that_each_gets_alone() {
+    for seed in 0..12 {
+        let mut rng = Rng::new(2000 + seed);
+        let n_items = 40 + rng.below(400);
+        let snapshot = planted::world(n_items, seed);
+        let mut scratch = BatchScratch::default();
+        for round in 0..10 {
+            let scene = random_scene(&mut rng);
+            let n = rng.below(100);
+            let queries: Vec<Query> = (0..n).map(|_| random_query(n_items, &mut rng)).collect();
+            let together = Batch::new(&snapshot, &scene).run(&queries, &mut scratch);
+            let alone: Vec<Outcome> =
+                queries.iter().map(|query| answer(&snapshot, &scene, query)).collect();
+            assert_eq!(together, alone, "seed {seed}, round {round}");
+        }
+    }
 }
