@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foretaste_cache::{CacheConfig, Clock, Dependency, Fresh, KeyBuf, TieredCache};
+use foretaste_cache::{CacheConfig, Clock, Dependency, Fresh, KeyBuf, Share, TieredCache};
 use foretaste_core::Rng;
 
 const CAPACITY: usize = 100_000;
@@ -44,7 +44,7 @@ fn invalidation_ms() -> f64 {
         for i in 0..CAPACITY {
             let slate = (0..20).map(|n| items[(i * 7 + n) % items.len()]);
             let value = Fresh::new(Some(Bytes::from_static(&[0; 64]))).depends_on(slate);
-            let Ok(_) = cache.renew(&key(i), || async { Ok(value) }).await;
+            let Ok(_) = cache.renew(&key(i), Share::Process, || async { Ok(value) }).await;
         }
     });
     let started = cpu_ns();
@@ -125,5 +125,5 @@ fn key(i: usize) -> KeyBuf {
 
 async fn fill(cache: &Cache, key: &KeyBuf) {
     let value = Fresh::new(Some(Bytes::from_static(&[0; 64])));
-    let Ok(_) = cache.renew(key, || async { Ok(value) }).await;
+    let Ok(_) = cache.renew(key, Share::Process, || async { Ok(value) }).await;
 }

@@ -3,6 +3,8 @@
 use foretaste_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::shared::config::RedisConfig;
+
 /// The section `[cache]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -17,6 +19,8 @@ pub struct CacheConfig {
     pub trends_ms: u64,
     /// How long entries live.
     pub ttl: TtlConfig,
+    /// The tier that replicas share.
+    pub redis: RedisConfig,
 }
 
 impl Default for CacheConfig {
@@ -27,6 +31,7 @@ impl Default for CacheConfig {
             max_bytes: 256 << 20,
             trends_ms: 60_000,
             ttl: TtlConfig::default(),
+            redis: RedisConfig::default(),
         }
     }
 }
@@ -98,7 +103,7 @@ impl CacheConfig {
         if !(0.1..=1.0).contains(&ttl.refresh_ahead) {
             return bad("ttl.refresh_ahead must be within 0.1 and 1");
         }
-        Ok(())
+        self.redis.check()
     }
 }
 

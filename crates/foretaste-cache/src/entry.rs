@@ -14,17 +14,55 @@ const OVERHEAD_BYTES: usize = 160;
 /// A renewal that was claimed so long ago has failed; somebody else may try.
 const CLAIM_MS: u64 = 10_000;
 
+/// How long the shared tier keeps an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// Asked for often, or by everybody.
+    Hot = 0,
+    /// What answers are made from.
+    Feature = 1,
+    /// Everything else; what proves to be asked for often becomes hot.
+    #[default]
+    Cold = 2,
+}
+
+impl Class {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Hot, Self::Feature, Self::Cold].into_iter().find(|class| *class as u8 == byte)
+    }
+}
+
 /// A value to be kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fresh {
     pub(crate) value: Option<Bytes>,
     pub(crate) depends_on: Vec<Dependency>,
+    pub(crate) class: Class,
+    pub(crate) is_passing: bool,
 }
 
 impl Fresh {
     /// These bytes; `None` remembers, for a short time, that there is nothing.
     pub fn new(value: Option<Bytes>) -> Self {
-        Self { value, depends_on: Vec::new() }
+        Self { value, ..Self::default() }
+    }
+
+    /// Kept by the shared tier as this class is.
+    #[must_use]
+    pub fn class(self, class: Class) -> Self {
+        Self { class, ..self }
+    }
+
+    /// For those who wait for it and nobody after them: it is not stored.
+    #[must_use]
+    pub fn passing(self) -> Self {
+        Self { is_passing: true, ..self }
+    }
+
+    /// The bytes.
+    pub fn value(&self) -> Option<&Bytes> {
+        self.value.as_ref()
     }
 
     /// The value is outdated when one of these changes.
@@ -48,6 +86,19 @@ pub struct Loaded {
     pub(crate) entry: Shared,
     /// How old it is.
     pub age_ms: u64,
+    /// Where it was.
+    pub source: Source,
+}
+
+/// Where a value was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In process.
+    Process,
+    /// In the tier that replicas share.
+    Replicas,
+    /// Nowhere: it was computed for this or for another caller who waited.
+    Computed,
 }
 
 impl Loaded {
@@ -64,6 +115,7 @@ pub(crate) struct Entry {
     pub(crate) depends_on: Box<[Dependency]>,
     pub(crate) created_ms: u64,
     pub(crate) hits: AtomicU32,
+    pub(crate) class: Class,
     jitter: u8,
     /// When somebody began to renew it; 0 = nobody.
     claimed_ms: AtomicU64,
@@ -76,6 +128,7 @@ impl Entry {
             depends_on: fresh.depends_on.into(),
             created_ms,
             hits: AtomicU32::new(hits),
+            class: fresh.class,
             jitter,
             claimed_ms: AtomicU64::new(0),
         }
@@ -101,14 +154,15 @@ impl Entry {
 
     /// Another form of this entry's value: as old, as often used, outdated with it.
     pub(crate) fn variant(&self, value: Bytes) -> Self {
-        let fresh = Fresh { value: Some(value), depends_on: self.depends_on.to_vec() };
+        let depends_on = self.depends_on.to_vec();
+        let fresh = Fresh { value: Some(value), depends_on, class: self.class, is_passing: false };
         Self::new(fresh, self.created_ms, self.hits.load(Relaxed), self.jitter)
     }
 
-    /// Counts a use.
-    pub(crate) fn touch(&self) {
+    /// Counts a use; says how many there were before.
+    pub(crate) fn touch(&self) -> u32 {
         // A count that wraps after four thousand million uses only shortens one lifetime.
-        self.hits.fetch_add(1, Relaxed);
+        self.hits.fetch_add(1, Relaxed)
     }
 
     /// True for exactly one caller at a time, who then renews the entry.

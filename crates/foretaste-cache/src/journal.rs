@@ -12,6 +12,8 @@ use crate::key::Dependency;
 
 /// Changes remembered; computations that outlast more of them are not stored.
 const MOST: usize = 1_024;
+/// Things remembered per change; a change of more counts as a change of everything.
+const MOST_THINGS: usize = 1_024;
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -41,7 +43,8 @@ impl Journal {
         let mut pages = self.pages.write().unwrap_or_else(PoisonError::into_inner);
         pages.next += 1;
         pages.under_way += 1;
-        pages.changes.push_back(changed.map(Into::into));
+        let few = changed.filter(|changed| changed.len() <= MOST_THINGS);
+        pages.changes.push_back(few.map(Into::into));
         if pages.changes.len() > MOST {
             pages.changes.pop_front();
         }

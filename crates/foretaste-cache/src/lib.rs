@@ -9,7 +9,11 @@
 //! that a change of an input is another key. Invalidation reclaims memory, erases personal data
 //! and covers inputs that cannot be in a key.
 //!
-//! It knows no HTTP, no users and no items, reads no wall clock and starts no task.
+//! With servers to share through, what one replica computed is there for all, and a change that
+//! one acknowledges is told to all.
+//!
+//! It knows no HTTP, no users and no items, and starts no task: [`TieredCache::run_shared`] is for
+//! the caller to run.
 
 mod clock;
 mod config;
@@ -19,13 +23,15 @@ mod journal;
 mod key;
 mod l1;
 mod lifetime;
+mod shared;
 mod stats;
 mod tiered;
 
 pub use clock::{Clock, ManualClock};
 pub use config::{CacheConfig, TtlConfig};
-pub use entry::{Fresh, Loaded};
+pub use entry::{Class, Fresh, Loaded, Source};
 pub use key::{Dependency, Key, KeyBuf};
 pub use lifetime::Freshness;
-pub use stats::{CacheStats, TierStats};
-pub use tiered::{Found, TieredCache};
+pub use shared::config::RedisConfig;
+pub use stats::{CacheStats, LinkStats, TierStats};
+pub use tiered::{Found, Share, TieredCache};

@@ -28,12 +28,41 @@ pub struct TierStats {
 pub struct CacheStats {
     /// In process.
     pub l1: TierStats,
+    /// Shared by replicas; it cannot say how many entries it has. All zero without it.
+    pub shared: TierStats,
+    /// How the shared tier is reached.
+    pub link: LinkStats,
     /// Values that were computed for a miss or a renewal.
     pub computed: u64,
     /// Misses that waited for another task's computation of the same key.
     pub coalesced: u64,
     /// Computed values that were not stored because an input changed meanwhile.
     pub outdated: u64,
+}
+
+/// How the shared tier is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkStats {
+    /// Whether there is a connection now.
+    pub is_up: bool,
+    /// Whether this replica hears what the others say.
+    pub listens: bool,
+    /// Connections made.
+    pub connected: u64,
+    /// Operations that were not sent: no connection, or too many in flight.
+    pub bypassed: u64,
+    /// Operations that took too long.
+    pub late: u64,
+    /// Operations that the server refused.
+    pub refused: u64,
+    /// Operations that broke the connection.
+    pub broken: u64,
+    /// Values that failed their checks and were removed.
+    pub damaged: u64,
+    /// Writes that found the queue full.
+    pub dropped: u64,
+    /// Entries that became hot.
+    pub promoted: u64,
 }
 
 /// The counters behind [`CacheStats`].

@@ -1,20 +1,24 @@
 //! The cache as callers see it.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::config::{CacheConfig, TtlConfig};
-use crate::entry::{Entry, Fresh, Loaded};
+use crate::entry::{Class, Entry, Fresh, Loaded, Source};
 use crate::flight::{Duty, Flights, Route, result};
 use crate::journal::Journal;
 use crate::key::{Dependency, Key, KeyBuf};
 use crate::l1::L1;
 use crate::lifetime::Freshness;
-use crate::stats::{CacheStats, Counters, TierStats};
+use crate::shared::bus::{Bus, Heard, Word};
+use crate::shared::envelope::Envelope;
+use crate::shared::tier::{SharedTier, Write};
+use crate::stats::{CacheStats, Counters, LinkStats, TierStats};
 
 /// What is in process under a key.
 #[derive(Clone, Debug)]
@@ -27,9 +31,22 @@ pub struct Found {
     pub renew: bool,
 }
 
+/// Who else may use a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Nobody: it is kept in process only.
+    Process,
+    /// All replicas.
+    Replicas,
+    /// All replicas, and only one of them computes it at a time; for what is wanted everywhere at
+    /// once and costs more than a look at the shared tier.
+    Leased,
+}
+
 /// A cache whose computations may fail with `E`.
 pub struct TieredCache<E> {
     l1: L1,
+    shared: Option<Replicas>,
     flights: Flights<Result<Loaded, E>>,
     journal: Journal,
     ttl: TtlConfig,
@@ -39,11 +56,25 @@ pub struct TieredCache<E> {
     turn: AtomicU64,
 }
 
-impl<E: Clone> TieredCache<E> {
+/// The shared tier and the way to the other replicas.
+struct Replicas {
+    tier: Arc<SharedTier>,
+    bus: Bus,
+    /// For [`TieredCache::run_shared`], once.
+    queues: Mutex<Option<(mpsc::Receiver<Write>, mpsc::Receiver<Word>)>>,
+}
+
+impl<E: Clone + Send + Sync> TieredCache<E> {
     /// An empty cache within the bounds of `config`.
     pub fn new(config: &CacheConfig, clock: Clock) -> Self {
+        let shared = (!config.redis.urls.is_empty()).then(|| {
+            let (tier, writes) = SharedTier::new(&config.redis);
+            let (bus, words) = Bus::new(clock.clone(), config.redis.write_queue);
+            Replicas { tier, bus, queues: Mutex::new(Some((writes, words))) }
+        });
         Self {
             l1: L1::new(config),
+            shared,
             flights: Flights::new(),
             journal: Journal::default(),
             ttl: config.ttl.clone(),
@@ -53,22 +84,54 @@ impl<E: Clone> TieredCache<E> {
         }
     }
 
+    /// Keeps the connection, writes behind the callers, and listens to the other replicas. To be
+    /// run once, beside everything else; it ends only when there is no shared tier.
+    pub async fn run_shared(&self) {
+        let Some(Replicas { tier, bus, queues }) = &self.shared else { return };
+        let queues = queues.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((writes, words)) = queues else { return };
+        let hear = |heard| self.hear(&heard);
+        tokio::join!(
+            tier.link.keep(),
+            tier.write_behind(writes),
+            bus.speak(tier, words),
+            bus.listen(tier, &hear),
+        );
+    }
+
+    fn hear(&self, heard: &Heard) {
+        match heard {
+            Heard::Silence => self.drop_where(None, |_, _| true),
+            Heard::Word(Word::Changed(things)) => self.drop_dependents(things),
+            Heard::Word(Word::Cleared(beginning)) => self.drop_prefix(beginning),
+        };
+    }
+
     /// Looks in process; never waits.
     ///
     /// # Cost
     /// A hash of the key, a lock for reading, a reference count and a look at the clock: about
     /// 110 ns of CPU for keys of 100 bytes, with one thread or two (`examples/l1_get`).
     pub fn find(&self, key: &KeyBuf) -> Option<Found> {
-        let now_ms = self.clock.now_ms();
-        let found = self.l1.get(key.as_bytes()).and_then(|entry| {
-            let freshness = self.ttl.freshness(&entry.life(now_ms));
-            (freshness != Freshness::Over).then_some((entry, freshness))
-        });
-        let Some((entry, freshness)) = found else {
+        let found = self.probe(key);
+        if found.is_none() {
             self.counters.misses.add(1);
+        }
+        found
+    }
+
+    /// As [`TieredCache::find`], for callers who look again when there is nothing: a miss is not
+    /// counted.
+    pub fn probe(&self, key: &KeyBuf) -> Option<Found> {
+        let now_ms = self.clock.now_ms();
+        let entry = self.l1.get(key.as_bytes())?;
+        let freshness = self.ttl.freshness(&entry.life(now_ms));
+        if freshness == Freshness::Over {
             return None;
-        };
-        entry.touch();
+        }
+        if entry.touch() == self.ttl.frequent_hits {
+            self.promote(key, &entry);
+        }
         let is_stale = freshness == Freshness::Stale;
         if is_stale {
             self.counters.stale.add(1)
@@ -77,16 +140,31 @@ impl<E: Clone> TieredCache<E> {
         }
         let renew = freshness != Freshness::Fresh && entry.claim(now_ms);
         let age_ms = entry.age_ms(now_ms);
-        Some(Found { loaded: Loaded { entry, age_ms }, is_stale, renew })
+        let loaded = Loaded { entry, age_ms, source: Source::Process };
+        Some(Found { loaded, is_stale, renew })
     }
 
-    /// Fills a miss: computes the value, or waits for the task that already does.
+    fn promote(&self, key: &KeyBuf, entry: &Entry) {
+        if let Some(shared) = &self.shared
+            && entry.class == Class::Cold
+        {
+            shared.tier.promote(key.as_bytes());
+        }
+    }
+
+    /// Fills a miss: takes the value from the shared tier, computes it, or waits for the task that
+    /// already does.
     ///
     /// Dropping the returned future drops the computation; another task that waits takes over.
     ///
     /// # Errors
     /// Those of `compute`, handed to everybody who waited; nothing is stored then.
-    pub async fn load<F>(&self, key: &KeyBuf, compute: impl FnOnce() -> F) -> Result<Loaded, E>
+    pub async fn load<F>(
+        &self,
+        key: &KeyBuf,
+        share: Share,
+        compute: impl FnOnce() -> F,
+    ) -> Result<Loaded, E>
     where
         F: Future<Output = Result<Fresh, E>>,
     {
@@ -102,11 +180,15 @@ impl<E: Clone> TieredCache<E> {
                 }
                 Duty::Compute(flight) => {
                     // Another flight may have landed between the caller's look and this one.
-                    if let Some(loaded) = self.present(&route.key) {
+                    let mut loaded = self.present(&route.key);
+                    if loaded.is_none() && share != Share::Process {
+                        loaded = self.fetch_one(&route, share).await;
+                    }
+                    if let Some(loaded) = loaded {
                         flight.land(Ok(loaded.clone()));
                         return Ok(loaded);
                     }
-                    let result = self.compute(&route, compute()).await;
+                    let result = self.compute(&route, share, compute()).await;
                     flight.land(result.clone());
                     return result;
                 }
@@ -114,21 +196,77 @@ impl<E: Clone> TieredCache<E> {
         }
     }
 
+    /// Brings what other replicas have of these keys into the process, in one operation. Says how
+    /// many were found.
+    pub async fn fetch(&self, keys: &[KeyBuf]) -> usize {
+        let Some(Replicas { tier, .. }) = &self.shared else { return 0 };
+        let began = self.journal.now();
+        let routes: Vec<Route> =
+            keys.iter().map(|key| Route { key: Key::from(key), began }).collect();
+        let missing: Vec<&Route> =
+            routes.iter().filter(|route| self.present(&route.key).is_none()).collect();
+        if missing.is_empty() {
+            return 0;
+        }
+        let names: Vec<&[u8]> = missing.iter().map(|route| route.key.as_bytes()).collect();
+        let found = tier.get_many(&names).await.into_iter().zip(missing);
+        found.filter_map(|(envelope, route)| self.take_over(route, envelope?)).count()
+    }
+
     /// Computes the value anew although there is one; for who was told so by [`Found::renew`].
     ///
     /// # Errors
     /// Those of `compute`; the entry stays as it is.
-    pub async fn renew<F>(&self, key: &KeyBuf, compute: impl FnOnce() -> F) -> Result<Loaded, E>
+    pub async fn renew<F>(
+        &self,
+        key: &KeyBuf,
+        share: Share,
+        compute: impl FnOnce() -> F,
+    ) -> Result<Loaded, E>
     where
         F: Future<Output = Result<Fresh, E>>,
     {
         let route = Route { key: Key::from(key), began: self.journal.now() };
-        self.compute(&route, compute()).await
+        self.compute(&route, share, compute()).await
+    }
+
+    /// What another replica has computed, as long as it is fresh.
+    async fn fetch_one(&self, route: &Route, share: Share) -> Option<Loaded> {
+        let tier = &self.shared.as_ref()?.tier;
+        let key = route.key.as_bytes();
+        let mut envelope = tier.get(key).await;
+        if envelope.is_none() && share == Share::Leased && !tier.lease(key).await {
+            envelope = tier.await_lease(key).await;
+        }
+        self.take_over(route, envelope?)
+    }
+
+    fn take_over(&self, route: &Route, envelope: Envelope) -> Option<Loaded> {
+        let age_ms = self.clock.unix_ms().saturating_sub(envelope.created_unix_ms).max(0) as u64;
+        let now_ms = self.clock.now_ms();
+        let fresh = Fresh {
+            value: Some(envelope.value),
+            depends_on: envelope.depends_on,
+            class: envelope.class,
+            is_passing: false,
+        };
+        let entry = Entry::new(fresh, now_ms.saturating_sub(age_ms), 0, self.jitter());
+        if self.ttl.freshness(&entry.life(now_ms)) > Freshness::Ageing {
+            return None;
+        }
+        let entry = Arc::new(entry);
+        self.store(route, &entry);
+        Some(Loaded { entry, age_ms, source: Source::Replicas })
+    }
+
+    fn jitter(&self) -> u8 {
+        (self.turn.fetch_add(1, Relaxed).wrapping_mul(97) % 256) as u8
     }
 
     async fn compute(
         &self,
         route: &Route,
+        share: Share,
         computing: impl Future<Output = Result<Fresh, E>>,
     ) -> Result<Loaded, E> {
         self.counters.computed.add(1);
@@ -136,19 +274,35 @@ impl<E: Clone> TieredCache<E> {
         // What was used often stays so, but has to earn it again.
         let before = self.l1.peek(route.key.as_bytes());
         let hits = before.map_or(0, |entry| entry.hits.load(Relaxed) / 2);
-        let jitter = (self.turn.fetch_add(1, Relaxed).wrapping_mul(97) % 256) as u8;
-        let entry = Arc::new(Entry::new(fresh, self.clock.now_ms(), hits, jitter));
-        self.store(route, &entry);
-        Ok(Loaded { entry, age_ms: 0 })
+        let is_passing = fresh.is_passing;
+        let entry = Arc::new(Entry::new(fresh, self.clock.now_ms(), hits, self.jitter()));
+        if !is_passing && self.store(route, &entry) && share != Share::Process {
+            self.hand_out(&route.key, &entry);
+        }
+        Ok(Loaded { entry, age_ms: 0, source: Source::Computed })
     }
 
-    fn store(&self, route: &Route, entry: &Arc<Entry>) {
+    /// Gives a value that was just computed to the other replicas.
+    fn hand_out(&self, key: &Key, entry: &Entry) {
+        if let (Some(shared), Some(value)) = (&self.shared, &entry.value) {
+            let envelope = Envelope {
+                class: entry.class,
+                created_unix_ms: self.clock.unix_ms(),
+                depends_on: entry.depends_on.to_vec(),
+                value: value.clone(),
+            };
+            shared.tier.put(key, &envelope);
+        }
+    }
+
+    fn store(&self, route: &Route, entry: &Arc<Entry>) -> bool {
         let key = route.key.clone();
         let stored = self.journal.unless_changed(route.began, &entry.depends_on, || {
             self.l1.insert(key, Arc::clone(entry));
         });
         let counter = if stored { &self.counters.stored } else { &self.counters.outdated };
         counter.add(1);
+        stored
     }
 
     fn present(&self, key: &Key) -> Option<Loaded> {
@@ -156,7 +310,7 @@ impl<E: Clone> TieredCache<E> {
         let now_ms = self.clock.now_ms();
         let is_fresh = self.ttl.freshness(&entry.life(now_ms)) <= Freshness::Ageing;
         let age_ms = entry.age_ms(now_ms);
-        is_fresh.then_some(Loaded { entry, age_ms })
+        is_fresh.then_some(Loaded { entry, age_ms, source: Source::Process })
     }
 
     /// Keeps another form of the value that was found under `original` (compressed, say) under a
@@ -185,20 +339,37 @@ impl<E: Clone> TieredCache<E> {
         let mut sorted = changed.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
-        self.drop_where(Some(&sorted), |_, entry| entry.depends_on_any(&sorted))
+        if let Some(shared) = &self.shared {
+            shared.tier.changes.note(&sorted, self.clock.unix_ms());
+            shared.bus.say(Word::Changed(sorted.clone()));
+        }
+        self.drop_dependents(&sorted)
     }
 
-    /// Drops every entry whose key begins like this.
+    fn drop_dependents(&self, sorted: &[Dependency]) -> usize {
+        self.drop_where(Some(sorted), |_, entry| entry.depends_on_any(sorted))
+    }
+
+    /// Drops every entry whose key begins like this, in the shared tier and in the other replicas
+    /// soon after.
     ///
     /// # Cost
-    /// As [`TieredCache::invalidate`].
+    /// As [`TieredCache::invalidate`]; the shared tier is scanned behind the caller.
     pub fn clear_prefix(&self, beginning: &KeyBuf) -> usize {
-        self.drop_where(None, |key, _| key.as_bytes().starts_with(beginning.as_bytes()))
+        if let Some(shared) = &self.shared {
+            shared.tier.clear(beginning.as_bytes());
+            shared.bus.say(Word::Cleared(beginning.as_bytes().to_vec()));
+        }
+        self.drop_prefix(beginning.as_bytes())
     }
 
-    /// Drops everything.
+    /// Drops everything, everywhere.
     pub fn clear(&self) -> usize {
-        self.drop_where(None, |_, _| true)
+        self.clear_prefix(&KeyBuf::default())
+    }
+
+    fn drop_prefix(&self, beginning: &[u8]) -> usize {
+        self.drop_where(None, |key, _| key.as_bytes().starts_with(beginning))
     }
 
     fn drop_where(
@@ -237,6 +408,8 @@ impl<E: Clone> TieredCache<E> {
                 entries: self.l1.n_entries() as u64,
                 bytes: self.l1.bytes(),
             },
+            shared: self.shared.as_ref().map_or_else(TierStats::default, |s| s.tier.stats()),
+            link: self.shared.as_ref().map_or_else(LinkStats::default, |s| s.tier.link_stats()),
             computed: c.computed.get(),
             coalesced: c.coalesced.get(),
             outdated: c.outdated.get(),

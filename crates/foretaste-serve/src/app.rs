@@ -11,14 +11,17 @@ use foretaste_store::{AppendOutcome, Store};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
 
-use crate::bundles::Bundles;
-use crate::config::ServeConfig;
+use crate::bundles::{Bundles, Live};
+use crate::config::{ServeConfig, millis};
 use crate::cpu::{CpuPool, Refused};
 use crate::http;
 use crate::http::problem::Problem;
+use crate::ladder::Ladder;
 use crate::live::erased::Erased;
 use crate::live::recent::Recent;
 use crate::metrics::{Metrics, ReasonLabel, StageLabel};
+use crate::pressure::{self, Rung, Urgency};
+use crate::ready::{self, ReadyAnswers, of_item, of_user};
 use crate::snapshots::{Pinned, Snapshots};
 
 /// Bodies above 64 KiB in memory at a time: at 8 MiB each, 256 MiB.
@@ -28,11 +31,13 @@ const LARGE_BODIES: usize = 32;
 pub(crate) struct App {
     pub(crate) config: ServeConfig,
     pub(crate) scenes: Scenes,
+    pub(crate) ladder: Ladder,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) bundles: Arc<Bundles>,
     pub(crate) recent: Arc<Recent>,
     pub(crate) erased: Erased,
+    pub(crate) ready: Arc<ReadyAnswers>,
     /// The API's description as JSON.
     pub(crate) openapi: Bytes,
     store: Arc<dyn Store>,
@@ -64,19 +69,25 @@ impl App {
         metrics.live_events.set(recent.len() as i64);
         info!(last_seq, events = recent.len(), "live state rebuilt");
         let snapshots = Arc::new(Snapshots::default());
-        let bundles = Bundles::new(
-            bundles_root,
-            Arc::clone(&store),
-            Arc::clone(&snapshots),
-            Arc::clone(&recent),
-            Arc::clone(&metrics),
-        );
+        let ready = Arc::new(ReadyAnswers::new(&config.cache));
+        let live = Live {
+            store: Arc::clone(&store),
+            snapshots: Arc::clone(&snapshots),
+            recent: Arc::clone(&recent),
+            ready: Arc::clone(&ready),
+        };
+        let bundles = Bundles::new(bundles_root, live, Arc::clone(&metrics));
         Ok(Self {
             erased: Erased::open(store.as_ref())?,
             openapi: http::description()?,
             store_slots: Semaphore::new(config.store_calls),
             large_bodies: Semaphore::new(LARGE_BODIES),
-            cpu: CpuPool::start(config.workers(), config.cpu_queue, Arc::clone(&metrics))?,
+            cpu: CpuPool::start(
+                config.workers(),
+                (config.cpu_queue, millis(config.queue_target_ms)),
+                Arc::clone(&metrics),
+            )?,
+            ladder: Ladder::of(&scenes)?,
             draining: AtomicBool::new(false),
             bundles: Arc::new(bundles),
             config,
@@ -84,6 +95,7 @@ impl App {
             metrics,
             snapshots,
             recent,
+            ready,
             store,
         })
     }
@@ -144,6 +156,22 @@ impl App {
         })
     }
 
+    /// How much of an answer there is time for.
+    ///
+    /// # Errors
+    /// 503 when there is time for none.
+    pub(crate) fn admit(&self, urgency: Urgency) -> Result<Rung, Problem> {
+        let pressure = self.cpu.pressure();
+        self.metrics.pressure.set(f64::from(pressure));
+        let rung = pressure::rung(pressure, urgency);
+        if rung == Rung::Refused {
+            let reason = urgency.name();
+            self.metrics.shed.get_or_create(&ReasonLabel { reason }).inc();
+            return Err(Problem::unavailable("busy", "too many requests wait; try again"));
+        }
+        Ok(rung)
+    }
+
     /// Computes on a worker.
     ///
     /// # Errors
@@ -185,6 +213,28 @@ impl App {
             }
         }
         self.metrics.live_events.set(self.recent.len() as i64);
+    }
+
+    /// Publishes that these items are hidden or shown, and gives up the answers that show what is
+    /// hidden now.
+    pub(crate) fn set_hidden(&self, changes: &[(&str, bool)]) {
+        self.snapshots.set_hidden(changes);
+        let hidden = changes.iter().filter(|(_, hide)| *hide);
+        let hidden: Vec<_> = hidden.map(|(id, _)| of_item(id)).collect();
+        if !hidden.is_empty() {
+            self.ready.cache().invalidate(&hidden);
+        }
+    }
+
+    /// Gives up what is kept about these users.
+    pub(crate) fn users_changed<'a>(&self, ids: impl Iterator<Item = &'a str>) {
+        self.ready.cache().invalidate(&ids.map(of_user).collect::<Vec<_>>());
+    }
+
+    /// Removes what is kept for a user, wherever it is kept.
+    pub(crate) fn user_erased(&self, id: &str) {
+        self.users_changed([id].into_iter());
+        self.ready.cache().clear_prefix(&ready::answers_of(id));
     }
 
     /// Whether requests are welcome: a bundle is live and nobody asked to stop.

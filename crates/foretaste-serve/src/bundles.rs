@@ -12,6 +12,7 @@ use tracing::{error, info};
 
 use crate::live::recent::Recent;
 use crate::metrics::{BundleLabels, Metrics, ReasonLabel};
+use crate::ready::{ReadyAnswers, of_bundle};
 use crate::snapshots::{Checked, Snapshots};
 
 /// A bundle that failed is looked at again after this time even if `CURRENT` has not changed:
@@ -21,12 +22,18 @@ const RETRY: Duration = Duration::from_secs(60);
 /// The folder of bundles and what of it is in memory.
 pub(crate) struct Bundles {
     root: PathBuf,
-    store: Arc<dyn Store>,
-    snapshots: Arc<Snapshots>,
-    recent: Arc<Recent>,
+    live: Live,
     metrics: Arc<Metrics>,
     /// Held while a bundle is opened: at most two are in memory beside the one that serves.
     turn: Mutex<Turn>,
+}
+
+/// What a bundle that goes live meets.
+pub(crate) struct Live {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) recent: Arc<Recent>,
+    pub(crate) ready: Arc<ReadyAnswers>,
 }
 
 #[derive(Default)]
@@ -63,14 +70,8 @@ impl BundleSummary {
 }
 
 impl Bundles {
-    pub(crate) fn new(
-        root: PathBuf,
-        store: Arc<dyn Store>,
-        snapshots: Arc<Snapshots>,
-        recent: Arc<Recent>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { root, store, snapshots, recent, metrics, turn: Mutex::default() }
+    pub(crate) fn new(root: PathBuf, live: Live, metrics: Arc<Metrics>) -> Self {
+        Self { root, live, metrics, turn: Mutex::default() }
     }
 
     /// Opens and checks a bundle without letting it serve; it stays in memory for `promote`.
@@ -139,7 +140,7 @@ impl Bundles {
 
     /// Id of the bundle that serves.
     pub(crate) fn live_id(&self) -> Option<Arc<str>> {
-        self.snapshots.pin().map(|pinned| Arc::clone(&pinned.bundle_id))
+        self.live.snapshots.pin().map(|pinned| Arc::clone(&pinned.bundle_id))
     }
 
     fn turn(&self) -> std::sync::MutexGuard<'_, Turn> {
@@ -165,14 +166,18 @@ impl Bundles {
     }
 
     fn go_live(&self, turn: &mut Turn, checked: Checked) -> Result<BundleSummary> {
-        let live = self.snapshots.go_live(&checked, self.store.as_ref(), &self.recent);
-        if let Err(failure) = live {
+        let before = self.live_id();
+        let Live { store, snapshots, recent, ready } = &self.live;
+        if let Err(failure) = snapshots.go_live(&checked, store.as_ref(), recent) {
             turn.failed = Some((checked.bundle.id().clone(), Instant::now()));
             let reason = "store";
             self.metrics.reload_failures.get_or_create(&ReasonLabel { reason }).inc();
             return Err(failure);
         }
         turn.failed = None;
+        if let Some(before) = before.filter(|before| *before != checked.id) {
+            ready.cache().invalidate(&[of_bundle(&before)]);
+        }
         let summary = BundleSummary::of(&checked);
         let labels = BundleLabels { bundle: summary.id.clone(), profile: summary.profile.clone() };
         self.metrics.bundle_live(&labels, summary.as_of_ms as f64 / 1_000.0);

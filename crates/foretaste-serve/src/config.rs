@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use foretaste_cache::CacheConfig;
 use foretaste_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct ServeConfig {
     pub cpu_threads: usize,
     /// Requests that may wait for a worker; more are refused with 503.
     pub cpu_queue: usize,
+    /// Wait for a worker that is aimed at, in ms: from once this on answers are leaner, from twice
+    /// popular, from four times refused with 503. Batches are refused from once on.
+    pub queue_target_ms: u64,
     /// Open connections per listener; more are refused with 503.
     pub max_connections: usize,
     /// Store calls in flight; more are refused with 503.
@@ -40,6 +44,9 @@ pub struct ServeConfig {
     pub slow_ms: u64,
     /// Bounds on clients and on shutting down.
     pub timeouts: Timeouts,
+    /// The cache of answers; it has a section of its own, `[cache]`.
+    #[serde(skip)]
+    pub cache: CacheConfig,
 }
 
 impl Default for ServeConfig {
@@ -50,6 +57,7 @@ impl Default for ServeConfig {
             public_metrics: false,
             cpu_threads: 0,
             cpu_queue: 1_024,
+            queue_target_ms: 10,
             max_connections: 10_000,
             store_calls: 256,
             default_scene: "default".to_owned(),
@@ -59,6 +67,7 @@ impl Default for ServeConfig {
             trends_ms: 1_000,
             slow_ms: 500,
             timeouts: Timeouts::default(),
+            cache: CacheConfig::default(),
         }
     }
 }
@@ -71,6 +80,7 @@ impl ServeConfig {
     pub fn check(&self) -> Result<()> {
         let positive = [
             ("cpu_queue", self.cpu_queue),
+            ("queue_target_ms", self.queue_target_ms as usize),
             ("max_connections", self.max_connections),
             ("store_calls", self.store_calls),
             ("live_events_per_user", self.live_events_per_user),
@@ -86,7 +96,7 @@ impl ServeConfig {
                 ));
             }
         }
-        Ok(())
+        self.cache.check()
     }
 
     /// Number of worker threads to start.

@@ -6,12 +6,13 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foretaste_core::{Error, ErrorKind, Result};
 use tokio::sync::oneshot;
 
 use crate::metrics::{Metrics, ReasonLabel, StageLabel};
+use crate::pressure::Gauge;
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
@@ -30,6 +31,7 @@ struct Queue<S> {
     state: Mutex<State<S>>,
     wake: Condvar,
     most: usize,
+    gauge: Gauge,
     metrics: Arc<Metrics>,
 }
 
@@ -42,6 +44,11 @@ impl<S> Queue<S> {
     fn lock(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn show_depth(&self, jobs: usize) {
+        self.gauge.set_waiting(jobs);
+        self.metrics.queue_depth.set(jobs as i64);
+    }
 }
 
 /// Threads that compute with a scratch of type `S` each.
@@ -51,13 +58,19 @@ pub(crate) struct CpuPool<S> {
 }
 
 impl<S: Default + 'static> CpuPool<S> {
-    /// Starts `n_threads` threads behind a queue of at most `most` waiting jobs.
+    /// Starts `n_threads` threads behind a queue of at most `most` waiting jobs, whose wait is to
+    /// stay about `target`.
     ///
     /// # Errors
     /// `Exhausted` when the system refuses a thread.
-    pub(crate) fn start(n_threads: usize, most: usize, metrics: Arc<Metrics>) -> Result<Self> {
+    pub(crate) fn start(
+        n_threads: usize,
+        (most, target): (usize, Duration),
+        metrics: Arc<Metrics>,
+    ) -> Result<Self> {
         let state = Mutex::new(State { jobs: VecDeque::with_capacity(most), closed: false });
-        let queue = Arc::new(Queue { state, wake: Condvar::new(), most, metrics });
+        let gauge = Gauge::new(n_threads, target);
+        let queue = Arc::new(Queue { state, wake: Condvar::new(), most, gauge, metrics });
         let mut pool = Self { queue, threads: Vec::with_capacity(n_threads) };
         for i in 0..n_threads {
             let queue = Arc::clone(&pool.queue);
@@ -71,6 +84,11 @@ impl<S: Default + 'static> CpuPool<S> {
         Ok(pool)
     }
 
+    /// How hard the workers are pressed.
+    pub(crate) fn pressure(&self) -> f32 {
+        self.queue.gauge.pressure()
+    }
+
     /// Runs `job` on a thread of the pool.
     ///
     /// # Errors
@@ -80,16 +98,20 @@ impl<S: Default + 'static> CpuPool<S> {
         job: impl FnOnce(&mut S) -> T + Send + 'static,
     ) -> std::result::Result<T, Refused> {
         let (reply, answer) = oneshot::channel();
-        let metrics = Arc::clone(&self.queue.metrics);
+        let queue = Arc::clone(&self.queue);
         let queued = Instant::now();
         self.push(Box::new(move |scratch: &mut S| {
             let reply: oneshot::Sender<std::result::Result<T, Refused>> = reply;
             if reply.is_closed() {
                 return;
             }
+            let metrics = &queue.metrics;
             let wait = StageLabel { stage: "queue_wait" };
-            metrics.stages.get_or_create(&wait).observe(queued.elapsed().as_secs_f64());
+            let started = Instant::now();
+            let waited = started.duration_since(queued);
+            metrics.stages.get_or_create(&wait).observe(waited.as_secs_f64());
             let result = catch_unwind(AssertUnwindSafe(|| job(scratch)));
+            queue.gauge.note(started.elapsed());
             let result = result.map_err(|_| {
                 *scratch = S::default();
                 metrics.panics.inc();
@@ -111,7 +133,7 @@ impl<S: Default + 'static> CpuPool<S> {
             return Err(Refused::Full);
         }
         state.jobs.push_back(job);
-        self.queue.metrics.queue_depth.set(state.jobs.len() as i64);
+        self.queue.show_depth(state.jobs.len());
         drop(state);
         self.queue.wake.notify_one();
         Ok(())
@@ -142,7 +164,7 @@ fn next<S>(queue: &Queue<S>) -> Option<Job<S>> {
     let mut state = queue.lock();
     loop {
         if let Some(job) = state.jobs.pop_front() {
-            queue.metrics.queue_depth.set(state.jobs.len() as i64);
+            queue.show_depth(state.jobs.len());
             return Some(job);
         }
         if state.closed {
@@ -158,7 +180,7 @@ mod tests {
     use std::sync::Barrier;
 
     fn pool(threads: usize, most: usize) -> CpuPool<Vec<u8>> {
-        CpuPool::start(threads, most, Metrics::new()).expect("threads")
+        CpuPool::start(threads, (most, Duration::from_millis(10)), Metrics::new()).expect("threads")
     }
 
     #[tokio::test]

@@ -13,10 +13,13 @@ mod bundles;
 mod config;
 mod cpu;
 mod http;
+mod ladder;
 mod live;
 mod metrics;
 mod net;
 mod prepare;
+mod pressure;
+mod ready;
 mod server;
 mod snapshots;
 

@@ -3,6 +3,8 @@
 //! Labels hold route templates, methods and statuses, never ids. Histograms are in seconds with
 //! buckets dense around the promised latencies.
 
+mod cache;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -13,6 +15,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+pub(crate) use cache::CacheMetrics;
 
 const SECONDS: [f64; 16] = [
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25,
@@ -75,11 +79,13 @@ pub(crate) struct Metrics {
     pub(crate) live_evicted: Counter,
     pub(crate) live_events: Gauge,
     pub(crate) queue_depth: Gauge,
+    pub(crate) pressure: Gauge<f64, AtomicU64>,
     pub(crate) bundle_info: Family<BundleLabels, Gauge>,
     pub(crate) bundle_as_of: Gauge<f64, AtomicU64>,
     pub(crate) reloads: Counter,
     pub(crate) reload_failures: Family<ReasonLabel, Counter>,
     pub(crate) ready: Gauge,
+    pub(crate) cache: CacheMetrics,
     resident_bytes: Gauge,
 }
 
@@ -102,15 +108,18 @@ impl Metrics {
             live_evicted: Counter::default(),
             live_events: Gauge::default(),
             queue_depth: Gauge::default(),
+            pressure: Gauge::default(),
             bundle_info: Family::default(),
             bundle_as_of: Gauge::default(),
             reloads: Counter::default(),
             reload_failures: Family::default(),
             ready: Gauge::default(),
+            cache: CacheMetrics::default(),
             resident_bytes: Gauge::default(),
         };
         metrics.register_requests();
         metrics.register_state();
+        metrics.cache.register(&mut metrics.registry);
         Arc::new(metrics)
     }
 
@@ -133,6 +142,8 @@ impl Metrics {
         let fallbacks = self.fallbacks.clone();
         r.register("fallbacks", "Answers that the user's past could not give", fallbacks);
         r.register("queue_depth", "Requests waiting for a worker", self.queue_depth.clone());
+        let pressure = self.pressure.clone();
+        r.register("pressure_ratio", "Wait for a worker over the wait aimed at", pressure);
     }
 
     fn register_state(&mut self) {

@@ -33,6 +33,9 @@ pub(crate) struct Known {
     pub(crate) recent: RecentOf,
     /// The user's events up to this time were erased; the bundle may still hold them.
     pub(crate) erased_ms: Option<TimeMs>,
+    /// Whether the bundle or recent events say anything about the user. Without it nothing in an
+    /// answer depends on who asks.
+    pub(crate) has_past: bool,
     /// The time of the request.
     pub(crate) now_ms: TimeMs,
 }
@@ -54,7 +57,8 @@ pub(crate) fn query(pinned: &Pinned, scene: &Scene, asked: &Asked, known: &Known
         want_reasons: asked.reasons,
         ..Query::default()
     };
-    add_recent(pinned, scene, &known.recent.events, &mut query);
+    own(pinned, scene, (asked.user.as_deref(), known.erased_ms), &mut query);
+    add_recent(pinned, scene, &*known.recent.events, &mut query);
     query
 }
 
@@ -74,10 +78,31 @@ fn history(pinned: &Pinned, user: Option<&str>, erased_ms: Option<TimeMs>) -> Ve
     history
 }
 
+/// What the bundle knows the user to own, without what was erased.
+fn own(
+    pinned: &Pinned,
+    scene: &Scene,
+    (user, erased_ms): (Option<&str>, Option<TimeMs>),
+    query: &mut Query,
+) {
+    let bundle = &pinned.snapshot.bundle;
+    let filters = &scene.config().filters;
+    if let Some(user) = user.filter(|_| filters.owned).and_then(|id| bundle.users().index_of(id)) {
+        let owned = bundle.history_of_kinds(user, &filters.owned_kinds);
+        let kept = owned.filter(|&(_, time)| erased_ms.is_none_or(|erased| time > erased));
+        query.owned.extend(kept.map(|(item, _)| item));
+    }
+}
+
 /// Folds recent events into the past. The bundle already holds an event when its entry of that
 /// user and item was last touched at or after the event; such an event is only "owned", where
-/// its kind says so, because histories do not keep kinds.
-fn add_recent(pinned: &Pinned, scene: &Scene, events: &[RecentEvent], query: &mut Query) {
+/// its kind says so: the set of kinds in the bundle may be older.
+fn add_recent<'a>(
+    pinned: &Pinned,
+    scene: &Scene,
+    events: impl IntoIterator<Item = &'a RecentEvent>,
+    query: &mut Query,
+) {
     let items = pinned.snapshot.bundle.items();
     let owned_kinds = &scene.config().filters.owned_kinds;
     let held_until: Vec<(ItemIdx, TimeMs)> =

@@ -12,12 +12,15 @@ use foretaste_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::app::{App, now_ms};
 use crate::config::{ServeConfig, millis};
-use crate::http::{self, Listener};
+use crate::http::{Front, Listener};
 use crate::net::accept::Site;
+
+/// How often the cache is asked to give back what is above its mark.
+const CACHE_TICK_MS: u64 = 1_000;
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,8 @@ impl Server {
         let background = [
             tokio::spawn(watch_bundles(Arc::clone(&app))),
             tokio::spawn(publish_trends(Arc::clone(&app))),
+            tokio::spawn(keep_cache_within_budget(Arc::clone(&app))),
+            tokio::spawn(share_cache(Arc::clone(&app))),
         ];
         shutdown.await;
         info!("shutting down: not ready, still serving");
@@ -145,7 +150,7 @@ fn spawn_site(
     mut stopped: watch::Receiver<bool>,
 ) -> tokio::task::JoinHandle<()> {
     let site = Site::new(
-        http::router(app, routes),
+        Front::new(app, routes),
         &app.config.timeouts,
         app.config.max_connections,
         Arc::clone(&app.metrics),
@@ -194,6 +199,24 @@ async fn publish_trends(app: Arc<App>) {
         let published = tokio::task::spawn_blocking(move || app.snapshots.publish_trends(now_ms()));
         if published.await.is_err() {
             warn!("publishing trends panicked");
+        }
+    }
+}
+
+async fn share_cache(app: Arc<App>) {
+    app.ready.cache().run_shared().await;
+}
+
+async fn keep_cache_within_budget(app: Arc<App>) {
+    let mut tick = ticks(CACHE_TICK_MS);
+    loop {
+        tick.tick().await;
+        let app = Arc::clone(&app);
+        let kept = tokio::task::spawn_blocking(move || app.ready.cache().keep_within_budget());
+        match kept.await {
+            Ok(0) => {}
+            Ok(dropped) => debug!(dropped, "the cache gave back memory"),
+            Err(_) => warn!("giving back the cache's memory panicked"),
         }
     }
 }

@@ -10,20 +10,57 @@ use foretaste_bundle::Bundle;
 use foretaste_core::{BitSet, Event, EventWeights, ItemIdx, Result, TimeMs};
 use foretaste_pipeline::{Snapshot, Trends};
 use foretaste_store::Store;
+use hyper::header::HeaderValue;
 use tracing::warn;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::live::recent::Recent;
 use crate::live::trends::TrendCounters;
+
+const NO_ID: HeaderValue = HeaderValue::from_static("");
 
 /// A snapshot with what the rim itself needs to know about its bundle.
 pub(crate) struct Pinned {
     pub(crate) snapshot: Snapshot,
     /// Id of the bundle, as the outside knows it.
     pub(crate) bundle_id: Arc<str>,
+    /// The same as a header.
+    pub(crate) bundle_header: HeaderValue,
     /// How events count in this bundle's histories.
     pub(crate) weights: Arc<EventWeights>,
     /// Time the bundle's data end.
     pub(crate) as_of_ms: TimeMs,
+    /// Names bundle and hidden items, in every process alike: part of the keys of cached answers.
+    pub(crate) tag: u64,
+    /// Names the trends within this process: part of the keys of cached lists of them.
+    pub(crate) trends: TrendsOf,
+}
+
+/// Which trends a snapshot has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TrendsOf {
+    /// Grows with each publication; never the same for two bundles that went live.
+    pub(crate) number: u64,
+    /// When they were published; 0 for the bundle's own.
+    pub(crate) at_ms: TimeMs,
+}
+
+impl Pinned {
+    fn new(snapshot: Snapshot, of: &Checked, weights: Arc<EventWeights>, trends: TrendsOf) -> Self {
+        let bundle_id = Arc::clone(&of.id);
+        let as_of_ms = of.bundle.manifest().as_of_ms;
+        let tag = tag(&bundle_id, &snapshot.hidden);
+        // Ids of bundles are letters, digits, dots and dashes.
+        let bundle_header = HeaderValue::from_str(&bundle_id).unwrap_or(NO_ID);
+        Self { snapshot, bundle_id, bundle_header, weights, as_of_ms, tag, trends }
+    }
+}
+
+fn tag(bundle_id: &str, hidden: &BitSet) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(bundle_id.as_bytes());
+    hidden.words().iter().for_each(|word| hash.update(&word.to_le_bytes()));
+    hash.digest()
 }
 
 /// Holds the present snapshot.
@@ -86,8 +123,8 @@ impl Snapshots {
                 count(&mut trends, bundle, &weights, seen);
             }
         });
-        let bundle_id = Arc::clone(&checked.id);
-        let pinned = Pinned { snapshot, bundle_id, weights, as_of_ms };
+        let number = self.pin().map_or(1, |p| p.trends.number + 1);
+        let pinned = Pinned::new(snapshot, checked, weights, TrendsOf { number, at_ms: 0 });
         self.present.store(Some(Arc::new(pinned)));
         Ok(())
     }
@@ -110,7 +147,7 @@ impl Snapshots {
         }
         if hidden != before {
             let snapshot = present.snapshot.with_hidden(Arc::new(hidden));
-            self.publish(&present, snapshot);
+            self.publish(&present, snapshot, present.trends);
         }
     }
 
@@ -128,16 +165,14 @@ impl Snapshots {
         let Some(present) = self.pin() else { return };
         let Some([hour, day, week]) = self.trends().take_changed(now_ms) else { return };
         let trends = Arc::new(Trends::new(hour, day, week));
-        self.publish(&present, present.snapshot.with_trends(trends));
+        let published = TrendsOf { number: present.trends.number + 1, at_ms: now_ms };
+        self.publish(&present, present.snapshot.with_trends(trends), published);
     }
 
-    fn publish(&self, present: &Pinned, snapshot: Snapshot) {
-        let pinned = Pinned {
-            snapshot,
-            bundle_id: Arc::clone(&present.bundle_id),
-            weights: Arc::clone(&present.weights),
-            as_of_ms: present.as_of_ms,
-        };
+    fn publish(&self, present: &Pinned, snapshot: Snapshot, trends: TrendsOf) {
+        let id = Arc::clone(&present.bundle_id);
+        let checked = Checked { id, bundle: Arc::clone(&snapshot.bundle) };
+        let pinned = Pinned::new(snapshot, &checked, Arc::clone(&present.weights), trends);
         self.present.store(Some(Arc::new(pinned)));
     }
 }

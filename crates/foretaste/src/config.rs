@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use foretaste_cache::CacheConfig;
 use foretaste_core::EventWeights;
 use foretaste_pipeline::{SceneConfig, Scenes};
 use foretaste_serve::ServeConfig;
@@ -28,6 +29,8 @@ pub struct Config {
     pub train: TrainSection,
     /// Answering.
     pub serve: ServeConfig,
+    /// Keeping answers.
+    pub cache: CacheConfig,
     /// Placements.
     pub scenes: BTreeMap<String, SceneConfig>,
 }
@@ -94,13 +97,14 @@ impl Config {
     }
 
     fn from_table(table: Table, problems: &mut Vec<Problem>) -> Option<Self> {
-        let config: Self = match Value::Table(table).try_into() {
+        let mut config: Self = match Value::Table(table).try_into() {
             Ok(config) => config,
             Err(error) => {
                 problems.push(Problem(error.to_string().trim().to_owned()));
                 return None;
             }
         };
+        config.serve.cache = config.cache.clone();
         let mut check = |outcome: Result<(), foretaste_core::Error>| {
             outcome.unwrap_or_else(|e| problems.push(Problem(e.to_string())));
         };
@@ -161,6 +165,7 @@ mod tests {
         assert_eq!(config.events, EventWeights::default());
         let expected = ServeConfig { listen: config.serve.listen, ..ServeConfig::default() };
         assert_eq!(config.serve, expected);
+        assert_eq!(config.cache, CacheConfig::default());
     }
 
     #[test]
@@ -180,6 +185,14 @@ mod tests {
         let mut problems = Vec::new();
         assert_eq!(Config::from_table(printed, &mut problems).unwrap().scenes["cart"].k, 3);
         assert!(problems.is_empty(), "{problems:?}");
+    }
+
+    #[test]
+    fn the_server_gets_the_cache_that_was_set() {
+        let config = load(&[("FORETASTE__CACHE__ENABLED", "false")]).unwrap();
+        assert!(!config.serve.cache.enabled);
+        let problems = load(&[("FORETASTE__CACHE__TTL__JITTER", "0.9")]).unwrap_err();
+        assert!(problems.to_string().contains("cache.ttl.jitter"), "{problems}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use bytes::Bytes;
-use foretaste_cache::{Clock, Dependency, Fresh, KeyBuf, TieredCache};
+use foretaste_cache::{Clock, Dependency, Fresh, KeyBuf, Share, TieredCache};
 
 use crate::world::{Sure, cache, config, fresh, get, item, key, put};
 
@@ -109,7 +109,7 @@ async fn read(cache: &Sure, truth: &AtomicU64) -> u64 {
                 let bytes = Bytes::copy_from_slice(&n.to_le_bytes());
                 Ok(Fresh::new(Some(bytes)).depends_on([item("x")]))
             };
-            let Ok(loaded) = cache.load(&key("n"), compute).await;
+            let Ok(loaded) = cache.load(&key("n"), Share::Process, compute).await;
             loaded
         }
     };

@@ -1,6 +1,6 @@
 //! Entries live as long as their use deserves, and one caller renews them.
 
-use foretaste_cache::Fresh;
+use foretaste_cache::{Fresh, Share};
 
 use crate::world::{cache, fresh, get, key, never, put};
 
@@ -44,7 +44,7 @@ async fn use_prolongs_and_renewal_halves_what_was_earned() {
 async fn nothing_is_remembered_for_half_a_minute() {
     let (cache, clock) = cache();
     put(&cache, "a", Fresh::new(None)).await;
-    let found = cache.load(&key("a"), never).await.expect("remembered");
+    let found = cache.load(&key("a"), Share::Process, never).await.expect("remembered");
     assert_eq!(found.value(), None);
     clock.advance(30_000);
     assert!(cache.find(&key("a")).is_none());

@@ -1,7 +1,12 @@
-//! The cache as callers meet it, on a clock that only moves when told to.
+//! The cache as callers meet it: in process on a clock that only moves when told to, and with
+//! others around a real Redis.
 
 mod bounds;
 mod changes;
+mod faults;
 mod flights;
 mod lifetimes;
+mod redis_server;
+mod replica;
+mod replicas;
 mod world;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use foretaste_cache::{
-    CacheConfig, Dependency, Fresh, KeyBuf, ManualClock, TieredCache, TtlConfig,
+    CacheConfig, Dependency, Fresh, KeyBuf, ManualClock, Share, TieredCache, TtlConfig,
 };
 
 pub type Cache = TieredCache<String>;
@@ -33,7 +33,7 @@ pub fn item(id: &str) -> Dependency {
 
 /// Stores a value.
 pub async fn put(cache: &Cache, name: &str, value: Fresh) {
-    cache.renew(&key(name), || async { Ok(value) }).await.expect("infallible");
+    cache.renew(&key(name), Share::Process, || async { Ok(value) }).await.expect("infallible");
 }
 
 /// What is under a key now.

@@ -46,11 +46,21 @@ pub(crate) async fn envelope(
     if is_http1 && (app.is_draining() || ends_connection(status)) {
         response = closing(response);
     }
+    account(&app, (method, route), &id, (started, status));
+    response
+}
+
+/// Counts and logs a request that has its response.
+pub(crate) fn account(
+    app: &App,
+    (method, route): (&'static str, &'static str),
+    id: &str,
+    (started, status): (Instant, StatusCode),
+) {
     let elapsed = started.elapsed();
     let labels = RequestLabels { method, route, status: status.as_u16() };
     app.metrics.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
-    log(&labels, &id, elapsed, millis(app.config.slow_ms));
-    response
+    log(&labels, id, elapsed, millis(app.config.slow_ms));
 }
 
 async fn within(limit: Duration, response: impl Future<Output = Response>) -> Response {
@@ -64,7 +74,7 @@ async fn within(limit: Duration, response: impl Future<Output = Response>) -> Re
 }
 
 /// What is not HTTP as we accept it, whatever the route.
-fn refuse(request: &Request) -> Option<Problem> {
+pub(crate) fn refuse(request: &Request) -> Option<Problem> {
     if request.extensions().get::<AmbiguousLength>().is_some() {
         let detail = "send Content-Length or Transfer-Encoding, not both";
         return Some(Problem::invalid(detail));
@@ -106,7 +116,8 @@ fn closing(mut response: Response) -> Response {
     response
 }
 
-fn finish(headers: &mut HeaderMap, id: &str) {
+/// Adds what every response has.
+pub(crate) fn finish(headers: &mut HeaderMap, id: &str) {
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, value);
     }
@@ -116,7 +127,7 @@ fn finish(headers: &mut HeaderMap, id: &str) {
 }
 
 /// The client's id where it is a plain word, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
     let plain = |id: &&str| {
         (1..=MOST_ID_BYTES).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))

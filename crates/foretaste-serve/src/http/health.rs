@@ -56,7 +56,11 @@ pub(crate) async fn ready(State(app): Shared) -> Result<Json<Ready>, Problem> {
 
 pub(crate) async fn metrics(State(app): Shared) -> Result<Response, Problem> {
     // Reads /proc, so it goes where blocking is allowed.
-    let text = app.store(|app, _| app.metrics.expose()).await?;
+    let exposed = app.store(|app, _| {
+        app.metrics.cache.take_over(&app.ready.cache().stats());
+        app.metrics.expose()
+    });
+    let text = exposed.await?;
     Ok(([(CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use bytes::Bytes;
 use foretaste_core::{Error, Result};
@@ -17,8 +18,10 @@ use problem::Problem;
 use route::Plane;
 
 pub(crate) mod admin;
+pub(crate) mod asked;
 pub(crate) mod body;
 pub(crate) mod browse;
+mod encoding;
 pub(crate) mod envelope;
 pub(crate) mod health;
 pub(crate) mod ids;
@@ -27,7 +30,9 @@ pub(crate) mod params;
 pub(crate) mod problem;
 pub(crate) mod recommend;
 pub(crate) mod records;
+pub(crate) mod respond;
 mod route;
+pub(crate) mod short;
 mod table;
 pub(crate) mod write;
 
@@ -53,8 +58,37 @@ impl Listener {
     }
 }
 
+/// What answers on one listener: the router, and before it the short way for clients.
+#[derive(Clone)]
+pub(crate) struct Front {
+    app: Option<Arc<App>>,
+    router: Router,
+}
+
+impl Front {
+    pub(crate) fn new(app: &Arc<App>, listener: Listener) -> Self {
+        let short = listener.clients.then(|| Arc::clone(app));
+        Self { app: short, router: router(app, listener) }
+    }
+
+    /// A front that only routes.
+    #[cfg(test)]
+    pub(crate) fn of(router: Router) -> Self {
+        Self { app: None, router }
+    }
+
+    /// An answer that is ready.
+    pub(crate) fn ready(&self, request: &Request) -> Option<Response> {
+        short::answer(self.app.as_ref()?, request)
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+}
+
 /// The router of one listener.
-pub(crate) fn router(app: &Arc<App>, listener: Listener) -> Router {
+fn router(app: &Arc<App>, listener: Listener) -> Router {
     let mut router = Router::new();
     for route in table::routes().into_iter().filter(|r| listener.has(r.plane)) {
         let service: MethodRouter<Arc<App>> = route.service;

@@ -3,9 +3,10 @@
 use hyper::Method;
 
 use super::admin::{self, BundleCard, BundleChoice, BundleShelf};
+use super::asked::{self, BatchAnswer, BatchBody, RecommendBody, SessionBody};
 use super::browse::{self, ItemList, UserList};
 use super::health::{self, Alive, Ready};
-use super::recommend::{self, BatchAnswer, BatchBody, RecommendBody, SessionBody};
+use super::recommend;
 use super::records::{EventRecord, ItemPatch, ItemRecord, UserPatch, UserRecord, Written};
 use super::route::{Plane, Route};
 use super::write;
@@ -63,14 +64,14 @@ fn records() -> Vec<Route> {
 fn answers() -> Vec<Route> {
     let recommend = "/v1/recommend/{user}";
     vec![
-        Route::new(GET, recommend, ("recommend", "Items for a user"), recommend::by_query)
-            .params(&recommend::RECOMMEND)
+        Route::new(GET, recommend, ("recommend", "Items for a user"), recommend::recommend)
+            .params(&asked::RECOMMEND)
             .gives::<Slate>(),
         Route::new(
             POST,
             recommend,
             ("recommend_with", "Items for a user, with a filter, session or attributes"),
-            recommend::by_body,
+            recommend::recommend,
         )
         .takes::<RecommendBody>()
         .gives::<Slate>(),

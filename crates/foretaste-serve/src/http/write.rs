@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::records::{self, EventRecord, ItemPatch, ItemRecord, UserPatch, UserRecord, Written};
 use crate::app::{App, now_ms};
 use crate::config::millis;
+use crate::pressure::Urgency;
 
 const LIMITS: Limits = Limits::DEFAULT;
 
@@ -31,6 +32,7 @@ async fn records_of<T: DeserializeOwned + Send + 'static>(
     if body.size_hint().upper().is_some_and(|bytes| bytes <= LIMITS.body_bytes as u64) {
         return body::one_or_many(&body::read(body, LIMITS.body_bytes, patience).await?);
     }
+    app.admit(Urgency::Bulk)?;
     let _slot = app.large_body()?;
     let bytes = body::read(body, LIMITS.batch_body_bytes, patience).await?;
     app.compute(move |_| body::one_or_many(&bytes)).await?
@@ -69,7 +71,7 @@ pub(crate) async fn post_items(
                     && store.item(&item.item_id)?.is_some_and(|stored| stored.hidden);
             changes.push((item.item_id.as_str(), hidden));
         }
-        app.snapshots.set_hidden(&changes);
+        app.set_hidden(&changes);
         Ok(())
     })
     .await?;
@@ -84,7 +86,12 @@ pub(crate) async fn post_users(
     let users: Vec<User> = written.into_iter().map(User::from).collect();
     records::users(&users)?;
     let accepted = users.len();
-    app.store(move |_, store| store.put_users(&users)).await?;
+    app.store(move |app, store| {
+        store.put_users(&users)?;
+        app.users_changed(users.iter().map(|user| user.user_id.as_str()));
+        Ok(())
+    })
+    .await?;
     Ok(Json(Written { accepted, duplicates: 0 }))
 }
 
@@ -123,7 +130,7 @@ pub(crate) async fn patch_item(
         if let Some(hidden) = hidden {
             store.set_hidden(&item.item_id, hidden)?;
         }
-        app.snapshots.set_hidden(&[(item.item_id.as_str(), item.hidden)]);
+        app.set_hidden(&[(item.item_id.as_str(), item.hidden)]);
         Ok(())
     })
     .await?;
@@ -141,7 +148,12 @@ pub(crate) async fn patch_user(
     patch.apply(&mut user);
     records::users(std::slice::from_ref(&user))?;
     let stored = user.clone();
-    app.store(move |_, store| store.put_users(std::slice::from_ref(&user))).await?;
+    app.store(move |app, store| {
+        store.put_users(std::slice::from_ref(&user))?;
+        app.users_changed([user.user_id.as_str()].into_iter());
+        Ok(())
+    })
+    .await?;
     Ok(Json(stored.into()))
 }
 
@@ -153,7 +165,7 @@ pub(crate) async fn delete_item(State(app): Shared, Id(id): Id) -> Result<Json<W
                 // Known from events alone: there is no record to delete, but it must be gone.
                 store.set_hidden(&id, true)?;
             }
-            app.snapshots.set_hidden(&[(id.as_str(), true)]);
+            app.set_hidden(&[(id.as_str(), true)]);
             Ok(found || app.knows_item(&id))
         })
         .await?;
@@ -166,6 +178,7 @@ pub(crate) async fn delete_user(State(app): Shared, Id(id): Id) -> Result<Json<W
         app.erased.add(store, &id, now_ms())?;
         app.recent.erase(&id);
         app.metrics.live_events.set(app.recent.len() as i64);
+        app.user_erased(&id);
         Ok(())
     })
     .await?;

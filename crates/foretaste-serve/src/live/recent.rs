@@ -1,11 +1,13 @@
 //! Recent events per user in bounded rings, newest kept. Sharded, so that writers of different
-//! users do not wait for each other; a reader copies one ring.
+//! users do not wait for each other; a reader takes a reference to one ring, and a writer copies
+//! a ring that somebody still reads.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foretaste_core::{Event, TimeMs};
+use xxhash_rust::xxh3::Xxh3;
 
 const SHARDS: usize = 16;
 const MOST_KINDS: usize = 256;
@@ -21,18 +23,36 @@ pub(crate) struct RecentEvent {
     arrival: u64,
 }
 
-/// What a user did lately, oldest first, and how often that has changed.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct RecentOf {
-    /// Grows with every change of this user's state; part of any cache key.
-    pub(crate) version: u64,
-    pub(crate) events: Vec<RecentEvent>,
+impl RecentEvent {
+    /// Adds what makes this event count to a fingerprint.
+    fn add_to(&self, fingerprint: &mut Xxh3) {
+        fingerprint.update(&self.key.to_le_bytes());
+        fingerprint.update(self.item.as_bytes());
+        fingerprint.update(&[0]);
+        fingerprint.update(self.kind.as_bytes());
+        fingerprint.update(&self.value.to_bits().to_le_bytes());
+        fingerprint.update(&self.time_ms.to_le_bytes());
+    }
 }
 
-#[derive(Debug, Default)]
-struct Ring {
-    version: u64,
-    events: VecDeque<RecentEvent>,
+/// What a user did lately, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RecentOf {
+    /// Fingerprint of the events: the same events have the same one in every process, others have
+    /// another. 0 when there are none. Part of the keys of cached answers.
+    pub(crate) version: u64,
+    pub(crate) events: Arc<VecDeque<RecentEvent>>,
+}
+
+type Ring = RecentOf;
+
+impl Ring {
+    fn change(&mut self, how: impl FnOnce(&mut VecDeque<RecentEvent>)) {
+        how(Arc::make_mut(&mut self.events));
+        let mut fingerprint = Xxh3::new();
+        self.events.iter().for_each(|event| event.add_to(&mut fingerprint));
+        self.version = if self.events.is_empty() { 0 } else { fingerprint.digest() };
+    }
 }
 
 #[derive(Debug, Default)]
@@ -117,10 +137,7 @@ impl Recent {
     /// What `user` did lately.
     pub(crate) fn of(&self, user: &str) -> RecentOf {
         let shard = self.shard(user);
-        shard.users.get(user).map_or_else(RecentOf::default, |ring| RecentOf {
-            version: ring.version,
-            events: ring.events.iter().cloned().collect(),
-        })
+        shard.users.get(user).cloned().unwrap_or_default()
     }
 
     /// Forgets what `user` did.
@@ -128,9 +145,8 @@ impl Recent {
         let mut guard = self.shard(user);
         let shard = &mut *guard;
         if let Some(ring) = shard.users.get_mut(user) {
-            shard.arrivals += 1;
-            ring.version = shard.arrivals;
-            shard.n_events -= std::mem::take(&mut ring.events).len();
+            shard.n_events -= ring.events.len();
+            *ring = Ring::default();
         }
     }
 
@@ -144,7 +160,7 @@ impl Recent {
     pub(crate) fn each(&self, mut sink: impl FnMut(&RecentEvent)) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.users.values().flat_map(|ring| &ring.events).for_each(&mut sink);
+            shard.users.values().flat_map(|ring| &*ring.events).for_each(&mut sink);
         }
     }
 }
@@ -153,12 +169,13 @@ impl Shard {
     fn push(&mut self, user: Arc<str>, event: RecentEvent, most: usize) -> usize {
         self.order.push_back((Arc::clone(&user), event.arrival));
         let ring = self.users.entry(user).or_default();
-        ring.version = event.arrival;
-        ring.events.push_back(event);
-        let evicted = usize::from(ring.events.len() > most);
-        if evicted == 1 {
-            ring.events.pop_front();
-        }
+        let evicted = usize::from(ring.events.len() >= most);
+        ring.change(|events| {
+            events.push_back(event);
+            if evicted == 1 {
+                events.pop_front();
+            }
+        });
         self.n_events += 1 - evicted;
         // Entries whose event has gone by itself would otherwise pile up behind a quiet user.
         while self.order.len() > 2 * self.n_events + 64 {
@@ -177,9 +194,9 @@ impl Shard {
         while let Some((user, arrival)) = self.order.pop_front() {
             let Some(ring) = self.users.get_mut(&user) else { continue };
             if ring.events.front().is_some_and(|e| e.arrival == arrival) {
-                ring.events.pop_front();
-                self.arrivals += 1;
-                ring.version = self.arrivals;
+                ring.change(|events| {
+                    events.pop_front();
+                });
                 self.n_events -= 1;
                 if ring.events.is_empty() {
                     self.users.remove(&user);
@@ -213,14 +230,27 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_keeps_the_newest_and_counts_versions() {
-        let recent = Recent::new(2, 1_000);
+    fn a_ring_keeps_the_newest_and_its_version_names_them() {
+        let (recent, other) = (Recent::new(2, 1_000), Recent::new(2, 1_000));
+        let mut versions = vec![0];
         for item in ["a", "b", "b", "c"] {
             recent.record(&event("u", item));
+            versions.push(recent.of("u").version);
         }
-        assert_eq!(items(&recent, "u"), ["b", "c"]);
-        assert_eq!((recent.of("u").version, recent.len()), (3, 2));
+        assert_eq!((items(&recent, "u"), recent.len()), (vec!["b".to_owned(), "c".to_owned()], 2));
+        assert_eq!(versions[2], versions[3], "an event counts once");
+        versions.sort_unstable();
+        versions.dedup();
+        assert_eq!(versions.len(), 4);
         assert_eq!(recent.of("nobody"), RecentOf::default());
+        for item in ["b", "c"] {
+            other.record(&event("u", item));
+        }
+        assert_eq!(other.of("u").version, recent.of("u").version, "the same in every process");
+        let dearer = Event { value: 2.0, ..event("v", "b") };
+        other.record(&dearer);
+        recent.record(&event("v", "b"));
+        assert_ne!(other.of("v").version, recent.of("v").version);
     }
 
     #[test]
@@ -255,11 +285,11 @@ mod tests {
     }
 
     #[test]
-    fn erasing_forgets_and_changes_the_version() {
+    fn erasing_forgets() {
         let recent = Recent::new(10, 1_000);
         recent.record(&event("u", "a"));
         recent.erase("u");
-        assert_eq!((recent.of("u").version, recent.len()), (2, 0));
+        assert_eq!((recent.of("u").version, recent.len()), (0, 0));
         recent.record(&event("u", "b"));
         assert_eq!(items(&recent, "u"), ["b"]);
     }

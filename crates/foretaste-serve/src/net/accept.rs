@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -18,6 +17,7 @@ use tracing::{info, warn};
 
 use super::connection;
 use crate::config::{Timeouts, millis};
+use crate::http::Front;
 use crate::metrics::Metrics;
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
@@ -28,7 +28,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
 
 /// One listener: what it serves and how many at a time.
 pub(crate) struct Site {
-    router: Router,
+    front: Front,
     builder: Arc<auto::Builder<TokioExecutor>>,
     timeouts: Arc<Timeouts>,
     slots: Arc<Semaphore>,
@@ -38,13 +38,13 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(
-        router: Router,
+        front: Front,
         timeouts: &Timeouts,
         max_connections: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            router,
+            front,
             builder: Arc::new(connection::builder(timeouts)),
             timeouts: Arc::new(timeouts.clone()),
             slots: Arc::new(Semaphore::new(max_connections)),
@@ -110,7 +110,7 @@ impl Site {
         };
         let connection = connection::serve(
             stream,
-            self.router.clone(),
+            self.front.clone(),
             Arc::clone(&self.builder),
             Arc::clone(&self.timeouts),
             self.graceful.watcher(),
@@ -135,6 +135,7 @@ fn is_exhaustion(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -144,7 +145,7 @@ mod tests {
     async fn running_out_of_descriptors_is_survived_and_counted() {
         let metrics = Metrics::new();
         let router = Router::new().route("/", get(|| async { "served" }));
-        let site = Site::new(router, &Timeouts::default(), 10, Arc::clone(&metrics));
+        let site = Site::new(Front::of(router), &Timeouts::default(), 10, Arc::clone(&metrics));
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("bind"));
         let at = listener.local_addr().expect("address");
         let mut failures = 3;

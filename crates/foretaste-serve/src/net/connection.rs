@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -19,6 +19,7 @@ use tracing::debug;
 use super::activity::{Activity, TrackedBody};
 use super::io::PatientIo;
 use crate::config::{Timeouts, millis};
+use crate::http::Front;
 
 const MAX_HEADERS: usize = 100;
 const HEAD_BYTES: usize = 64 << 10;
@@ -53,7 +54,7 @@ pub(crate) fn builder(timeouts: &Timeouts) -> auto::Builder<TokioExecutor> {
 /// Serves `stream` until the client closes, loses our patience, or the watcher ends it.
 pub(crate) async fn serve(
     stream: TcpStream,
-    router: Router,
+    front: Front,
     builder: Arc<auto::Builder<TokioExecutor>>,
     timeouts: Arc<Timeouts>,
     watcher: Watcher,
@@ -63,33 +64,56 @@ pub(crate) async fn serve(
     }
     let activity = Arc::new(Activity::default());
     let io = TokioIo::new(PatientIo::new(stream, Arc::clone(&activity), timeouts));
-    let connection = builder.serve_connection(io, Tracked { router, activity }).into_owned();
+    let connection = builder.serve_connection(io, Tracked { front, activity }).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "connection ended early");
     }
 }
 
-/// The router as hyper wants it, counting requests of this connection.
+/// The front as hyper wants it, counting requests of this connection.
 struct Tracked {
-    router: Router,
+    front: Front,
     activity: Arc<Activity>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Tracked {
     type Response = Response<TrackedBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_flight = self.activity.begin();
-        let router = self.router.clone();
         let mut request = request.map(Body::new);
         if self.activity.has_ambiguous_length() {
             request.extensions_mut().insert(AmbiguousLength);
         }
-        Box::pin(async move {
+        if let Some(response) = self.front.ready(&request) {
+            let response = response.map(|body| TrackedBody::new(body, in_flight));
+            return Answering::Ready(std::future::ready(Ok(response)));
+        }
+        let router = self.front.router();
+        Answering::Routed(Box::pin(async move {
             let response = router.oneshot(request).await?;
             Ok(response.map(|body| TrackedBody::new(body, in_flight)))
-        })
+        }))
+    }
+}
+
+type Answered = Result<Response<TrackedBody>, Infallible>;
+
+/// A response on its way.
+enum Answering {
+    Ready(std::future::Ready<Answered>),
+    Routed(Pin<Box<dyn Future<Output = Answered> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Answered;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        match self.get_mut() {
+            Self::Ready(ready) => Pin::new(ready).poll(cx),
+            Self::Routed(routed) => routed.as_mut().poll(cx),
+        }
     }
 }

@@ -62,6 +62,12 @@ pub async fn request(at: SocketAddr, method: &str, path: &str, body: &str) -> Re
     raw(at, format!("{text}{body}").as_bytes()).await
 }
 
+/// `headers` are whole lines.
+pub async fn get_with(at: SocketAddr, path: &str, headers: &str) -> Response {
+    let text = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+    raw(at, text.as_bytes()).await
+}
+
 pub async fn get(at: SocketAddr, path: &str) -> Response {
     request(at, "GET", path, "").await
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bundles;
+mod cached;
 mod client;
 mod contract;
 mod limits;

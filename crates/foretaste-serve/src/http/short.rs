@@ -1,0 +1,58 @@
+//! The short way to recommendations that are ready: they are found before the router is asked.
+//! Whatever is not plain (an id that needs decoding, a parameter that needs a message, an answer
+//! that has to be computed) goes the long way, which decides about it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::{Method, Version};
+
+use super::asked::{self, RECOMMEND};
+use super::envelope;
+use super::params::Params;
+use super::respond::{Manner, Question, known, ready_response};
+use crate::app::App;
+use crate::prepare::Asked;
+use crate::ready::Wanted;
+
+const PATH: &str = "/v1/recommend/";
+const ROUTE: &str = "/v1/recommend/{user}";
+const MOST_USER_BYTES: usize = 128;
+
+/// The answer, if it is ready and the request is plain.
+pub(crate) fn answer(app: &Arc<App>, request: &Request) -> Option<Response> {
+    let user = plain_user(request)?;
+    if app.is_draining() || envelope::refuse(request).is_some() {
+        return None;
+    }
+    let started = Instant::now();
+    let params = Params::parse(request.uri().query(), &RECOMMEND).ok()?;
+    let scene = app.scene(params.text("scene")).ok()?;
+    let pinned = app.pin().ok()?;
+    let (known, has_taste) = known(app, &pinned, Some(user));
+    let manner = Manner::of(request.headers());
+    if !has_taste || manner.no_cache {
+        return None;
+    }
+    let asked = Asked { user: Some(user.to_owned()), ..asked::by_params(&params) };
+    let key = app.ready.key(&pinned, scene, &Wanted::Recommend, (&asked, &known))?;
+    let found = app.ready.cache().probe(&key)?;
+    let question = Question::new(pinned, scene, (Wanted::Recommend, asked), known);
+    let mut response = ready_response(app, &manner, (key, found), question)?;
+    let id = envelope::request_id(request.headers());
+    envelope::finish(response.headers_mut(), &id);
+    envelope::account(app, ("GET", ROUTE), &id, (started, response.status()));
+    Some(response)
+}
+
+/// The user of a `GET`, where the id stands in the path as it is.
+fn plain_user(request: &Request) -> Option<&str> {
+    if request.method() != Method::GET || request.version() < Version::HTTP_11 {
+        return None;
+    }
+    let user = request.uri().path().strip_prefix(PATH)?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    ((1..=MOST_USER_BYTES).contains(&user.len()) && user.bytes().all(plain)).then_some(user)
+}
