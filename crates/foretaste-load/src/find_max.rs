@@ -122,7 +122,9 @@ pub fn find_max(
         let steps = vec![Step { rate, seconds }];
         let plan = Plan::Open { steps, arrivals: settings.arrivals };
         let run = generator.run_plan(&plan, now_ms(), watch);
-        generator.set_warm_up(SHORT_WARM_UP);
+        if generator.scenario().warm_up.seconds_at_most > 0.0 {
+            generator.set_warm_up(SHORT_WARM_UP);
+        }
         run
     };
     let finding = loop {

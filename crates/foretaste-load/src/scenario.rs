@@ -142,6 +142,12 @@ pub struct Goals {
     pub error_share: f64,
     /// Lowest ratio of answers to requests per second.
     pub achieved_share: f64,
+    /// Highest 99th percentile of the generator's own delay in an open loop; above it, a run is
+    /// not valid.
+    pub generator_lag_ms: f64,
+    /// Highest share of the time that a thread of the generator may compute; above it, a run is
+    /// not valid.
+    pub generator_cpu_share: f64,
 }
 
 /// A population of ids and how often each is met.

@@ -178,7 +178,13 @@ fn is_good(window: &WindowResult, goals: Goals) -> bool {
 mod tests {
     use super::*;
 
-    const GOALS: Goals = Goals { p99_ms: Some(10.0), error_share: 0.01, achieved_share: 0.99 };
+    const GOALS: Goals = Goals {
+        p99_ms: Some(10.0),
+        error_share: 0.01,
+        achieved_share: 0.99,
+        generator_lag_ms: 1.0,
+        generator_cpu_share: 0.8,
+    };
 
     fn windows(p99s: &[f64]) -> Vec<WindowResult> {
         let one = |(at, &p99_ms): (usize, &f64)| WindowResult {

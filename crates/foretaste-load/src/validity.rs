@@ -3,29 +3,24 @@
 use crate::result::RunResult;
 use crate::scenario::Pace;
 
-/// Highest 99th percentile of the generator's own delay.
-pub const MOST_LAG_MS: f64 = 1.0;
-/// Highest share of the time that a thread of the generator may compute.
-pub const MOST_CPU_SHARE: f64 = 0.8;
-
 /// Why the figures of a run must not be used; empty for a valid run.
 pub fn invalid_because(result: &RunResult) -> Vec<String> {
     let mut reasons = Vec::new();
-    let generator = &result.generator;
+    let (generator, goals) = (&result.generator, &result.goals);
     let is_open = matches!(result.pace, Pace::Open(_));
-    if is_open && generator.lag.p99_ms > MOST_LAG_MS {
+    if is_open && generator.lag.p99_ms > goals.generator_lag_ms {
         reasons.push(format!(
-            "the generator lagged: p99 of its own delay is {:.2} ms, {MOST_LAG_MS} ms is allowed; \
+            "the generator lagged: p99 of its own delay is {:.2} ms, {} ms is allowed; \
              lower the rate, add --threads, or give it a machine of its own",
-            generator.lag.p99_ms
+            generator.lag.p99_ms, goals.generator_lag_ms
         ));
     }
-    if generator.cpu_share > MOST_CPU_SHARE {
+    if generator.cpu_share > goals.generator_cpu_share {
         reasons.push(format!(
             "the generator was starved: a thread computed {:.0}% of the time, {:.0}% is allowed; \
              it measured itself; add --threads or lower the rate",
             100.0 * generator.cpu_share,
-            100.0 * MOST_CPU_SHARE
+            100.0 * goals.generator_cpu_share
         ));
     }
     if result.totals.requests == 0 {

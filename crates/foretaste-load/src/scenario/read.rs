@@ -94,7 +94,13 @@ impl Default for WarmUp {
 
 impl Default for Goals {
     fn default() -> Self {
-        Self { p99_ms: None, error_share: 0.001, achieved_share: 0.99 }
+        Self {
+            p99_ms: None,
+            error_share: 0.001,
+            achieved_share: 0.99,
+            generator_lag_ms: 1.0,
+            generator_cpu_share: 0.8,
+        }
     }
 }
 
@@ -148,6 +154,10 @@ fn goals(reader: &mut Reader<'_>) -> Goals {
     goals.error_share = table.number("error_share", 0.0..=1.0).unwrap_or(goals.error_share);
     goals.achieved_share =
         table.number("achieved_share", 0.0..=1.0).unwrap_or(goals.achieved_share);
+    goals.generator_lag_ms =
+        table.number("generator_lag_ms", 0.01..=60_000.0).unwrap_or(goals.generator_lag_ms);
+    goals.generator_cpu_share =
+        table.number("generator_cpu_share", 0.01..=1.0).unwrap_or(goals.generator_cpu_share);
     table.finish();
     goals
 }

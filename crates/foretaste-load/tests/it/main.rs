@@ -2,5 +2,6 @@
 
 mod closed;
 mod faults;
+mod limits;
 mod open;
 mod server;
