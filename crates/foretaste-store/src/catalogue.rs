@@ -4,6 +4,7 @@
 //! writes, another answers single lookups, and each full scan opens its own.
 
 mod erasure;
+mod rows;
 mod schema;
 
 use std::path::{Path, PathBuf};
@@ -51,34 +52,11 @@ impl Catalogue {
     }
 
     pub(crate) fn put_items(&self, items: &[Item]) -> Result<()> {
-        self.transaction(|t| {
-            let mut put = t.prepare_cached(
-                "INSERT INTO items (id, record, embedding, hidden) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (id) DO UPDATE SET
-                   record = excluded.record, embedding = excluded.embedding,
-                   hidden = excluded.hidden",
-            )?;
-            let mut back = t.prepare_cached("DELETE FROM hidden WHERE id = ?1 AND reason = ?2")?;
-            for item in items {
-                let embedding = item.embedding.as_deref().map(floats_to_bytes);
-                put.execute(params![item.item_id, record_of(item)?, embedding, item.hidden])?;
-                back.execute(params![item.item_id, BY_DELETE])?;
-            }
-            Ok(())
-        })
+        self.transaction(|t| put_items_in(t, items.iter()))
     }
 
     pub(crate) fn put_users(&self, users: &[User]) -> Result<()> {
-        self.transaction(|t| {
-            let mut put = t.prepare_cached(
-                "INSERT INTO users (id, record) VALUES (?1, ?2)
-                 ON CONFLICT (id) DO UPDATE SET record = excluded.record",
-            )?;
-            for user in users {
-                put.execute(params![user.user_id, json(user)?])?;
-            }
-            Ok(())
-        })
+        self.transaction(|t| put_users_in(t, users.iter()))
     }
 
     pub(crate) fn item(&self, id: &str) -> Result<Option<Item>> {
@@ -214,6 +192,39 @@ impl Catalogue {
         let text = format!("{} holds a record that is not valid JSON", self.path.display());
         Error::new(ErrorKind::Corrupt, text).with_source(e)
     }
+}
+
+fn put_items_in<'a>(
+    t: &Transaction<'_>,
+    items: impl Iterator<Item = &'a Item>,
+) -> Result<(), Fault> {
+    let mut put = t.prepare_cached(
+        "INSERT INTO items (id, record, embedding, hidden) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (id) DO UPDATE SET
+           record = excluded.record, embedding = excluded.embedding,
+           hidden = excluded.hidden",
+    )?;
+    let mut back = t.prepare_cached("DELETE FROM hidden WHERE id = ?1 AND reason = ?2")?;
+    for item in items {
+        let embedding = item.embedding.as_deref().map(floats_to_bytes);
+        put.execute(params![item.item_id, record_of(item)?, embedding, item.hidden])?;
+        back.execute(params![item.item_id, BY_DELETE])?;
+    }
+    Ok(())
+}
+
+fn put_users_in<'a>(
+    t: &Transaction<'_>,
+    users: impl Iterator<Item = &'a User>,
+) -> Result<(), Fault> {
+    let mut put = t.prepare_cached(
+        "INSERT INTO users (id, record) VALUES (?1, ?2)
+         ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+    )?;
+    for user in users {
+        put.execute(params![user.user_id, json(user)?])?;
+    }
+    Ok(())
 }
 
 /// What ends a transaction early.

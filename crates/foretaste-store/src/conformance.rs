@@ -3,14 +3,27 @@
 
 mod catalogue;
 mod events;
+mod rows;
 
 use foretaste_core::{Event, EventBatch, EventContext, Result};
 
 use crate::Columns;
+use crate::rows::RowStore;
 use crate::store::{Source, Store};
 
 /// One check: its name, and what panics or fails when the store is wrong.
 type Check = (&'static str, fn(&dyn Store) -> Result<()>);
+
+/// The same for a store that remembers rows of outside tables.
+type RowCheck = (&'static str, fn(&dyn RowStore) -> Result<()>);
+
+const ROW_CHECKS: [RowCheck; 5] = [
+    ("steps of rows are idempotent, replace and remove", rows::steps),
+    ("rows change after they were sealed", rows::sealed),
+    ("buckets have counts and sums", rows::buckets),
+    ("rows that are items and users", rows::records),
+    ("bad steps store nothing", rows::refused),
+];
 
 const CHECKS: [Check; 16] = [
     ("events are read as they were written", events::read_back),
@@ -38,15 +51,29 @@ const CHECKS: [Check; 16] = [
 pub fn run(make: &mut dyn FnMut() -> Box<dyn Store>) {
     for (name, check) in CHECKS {
         let store = make();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&*store)));
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => panic!("conformance: {name}: {error}"),
-            Err(cause) => {
-                let text = cause.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| cause.downcast_ref::<&str>().map(|&s| s.to_owned()));
-                panic!("conformance: {name}: {}", text.unwrap_or_default());
-            }
+        run_one(name, || check(&*store));
+    }
+}
+
+/// Runs the checks of [`RowStore`], each on a fresh store.
+///
+/// # Panics
+/// When a check fails; the message names it.
+pub fn run_rows(make: &mut dyn FnMut() -> Box<dyn RowStore>) {
+    for (name, check) in ROW_CHECKS {
+        let store = make();
+        run_one(name, || check(&*store));
+    }
+}
+
+fn run_one(name: &str, check: impl FnOnce() -> Result<()>) {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => panic!("conformance: {name}: {error}"),
+        Err(cause) => {
+            let text = cause.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| cause.downcast_ref::<&str>().map(|&s| s.to_owned()));
+            panic!("conformance: {name}: {}", text.unwrap_or_default());
         }
     }
 }
@@ -73,7 +100,7 @@ fn with_context(event: Event) -> Event {
 }
 
 /// All stored events without their ids, ordered.
-fn stored(store: &dyn Store) -> Result<Vec<Event>> {
+fn stored<S: Store + ?Sized>(store: &S) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     store.read_events(Columns::All, &mut |batch| {
         events.extend((0..batch.len()).map(|i| batch.get(i)));

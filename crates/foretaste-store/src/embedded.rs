@@ -5,6 +5,7 @@
 
 mod bulk;
 mod read;
+mod rows;
 mod seal;
 
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ struct Writer {
     /// Kinds of events stored so far.
     kinds: Mutex<IdTable>,
     erasures: RwLock<Erasures>,
+    /// Held by whoever stores a step of rows.
+    stepping: Mutex<()>,
     /// Held by whoever reorganises segments.
     maintenance: Mutex<()>,
     _lock: WriterLock,
@@ -85,8 +88,14 @@ impl EmbeddedStore {
         })?;
         log.remove_through(sealed.0, 0)?;
         let erasures = RwLock::new(catalogue.erasures()?);
-        let maintenance = Mutex::new(());
-        let writer = Writer { log, kinds: Mutex::new(kinds), erasures, maintenance, _lock: lock };
+        let writer = Writer {
+            log,
+            kinds: Mutex::new(kinds),
+            erasures,
+            stepping: Mutex::new(()),
+            maintenance: Mutex::new(()),
+            _lock: lock,
+        };
         Ok(Self { dir: dir.to_owned(), options, catalogue, lake, writer: Some(writer) })
     }
 

@@ -14,6 +14,7 @@ mod load;
 mod lock;
 mod log;
 mod memory;
+mod rows;
 mod store;
 mod validate;
 
@@ -21,4 +22,5 @@ pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use foretaste_lake::Columns;
 pub use load::load;
 pub use memory::MemoryStore;
+pub use rows::{Record, Row, RowBucket, RowOutcome, RowStep, RowStore, UNDATED};
 pub use store::{AppendOutcome, BulkOutcome, BulkWriter, Counts, Sink, Source, Store};

@@ -8,6 +8,7 @@ use foretaste_core::{Error, ErrorKind, Event, EventBatch, IdTable, Item, Result,
 use foretaste_lake::Columns;
 
 use crate::filter;
+use crate::rows::{Record, RowBucket, RowOutcome, RowStep, RowStore};
 use crate::store::{AppendOutcome, BulkOutcome, BulkWriter, Counts, Sink, Source, Store};
 use crate::validate;
 
@@ -30,6 +31,24 @@ struct State {
     hidden: BTreeSet<String>,
     deleted: BTreeSet<String>,
     control: BTreeMap<String, String>,
+    tables: BTreeMap<String, Table>,
+}
+
+/// What is known of an outside table.
+#[derive(Debug, Default)]
+struct Table {
+    batch: u64,
+    watermark: Option<String>,
+    rows: BTreeMap<String, (i64, u64, Trace)>,
+}
+
+/// What a row has left here.
+#[derive(Clone, Debug)]
+enum Trace {
+    Event(u64),
+    Item(String),
+    User(String),
+    Nothing,
 }
 
 impl MemoryStore {
@@ -55,6 +74,47 @@ impl State {
         let mut batch = EventBatch::default();
         self.log.drain(..).for_each(|(_, event)| batch.push(&event));
         self.sealed.push(batch);
+    }
+
+    /// Takes back what a row was, unless it becomes the record `still` again.
+    fn undo(&mut self, trace: Trace, still: Option<&str>) {
+        match trace {
+            Trace::Event(key) => {
+                self.log.retain(|(_, event)| event.key() != key);
+                let sealed = std::mem::take(&mut self.sealed).into_iter();
+                let without = |batch| filter::retain(batch, |batch, i| batch.key[i] != key);
+                self.sealed = sealed.map(without).collect();
+            }
+            Trace::Item(id) if Some(id.as_str()) != still => {
+                self.items.remove(&id);
+                self.deleted.insert(id);
+            }
+            Trace::User(id) if Some(id.as_str()) != still => {
+                self.users.remove(&id);
+            }
+            Trace::Item(_) | Trace::User(_) | Trace::Nothing => {}
+        }
+    }
+
+    fn put(&mut self, record: &Record) -> Trace {
+        match record {
+            Record::Event(event) => {
+                self.last_seq += 1;
+                self.keys.insert(event.key());
+                self.log.push((self.last_seq, event.clone()));
+                Trace::Event(event.key())
+            }
+            Record::Item(item) => {
+                self.deleted.remove(&item.item_id);
+                self.items.insert(item.item_id.clone(), item.clone());
+                Trace::Item(item.item_id.clone())
+            }
+            Record::User(user) => {
+                self.users.insert(user.user_id.clone(), user.clone());
+                Trace::User(user.user_id.clone())
+            }
+            Record::Rejected => Trace::Nothing,
+        }
     }
 
     fn is_hidden(&self, id: &str) -> bool {
@@ -241,6 +301,70 @@ impl Store for MemoryStore {
     fn seal(&self) -> Result<()> {
         self.lock().seal();
         Ok(())
+    }
+}
+
+impl RowStore for MemoryStore {
+    fn apply_rows(&self, table: &str, mut step: RowStep) -> Result<RowOutcome> {
+        validate::name("table", table)?;
+        step.check()?;
+        let mut state = self.lock();
+        let mut own = state.tables.remove(table).unwrap_or_default();
+        let mut kinds = state.kinds.clone();
+        let checked = validate::step(table, own.batch + 1, &mut step).and_then(|()| {
+            let mut events = step.rows.iter().filter_map(|row| row.record.event());
+            events.try_for_each(|event| validate::kind(&mut kinds, &event.kind))
+        });
+        let mut outcome = RowOutcome::default();
+        if checked.is_ok() {
+            own.batch += 1;
+            state.kinds = kinds;
+            for row in &step.rows {
+                match own.rows.get(&row.row) {
+                    Some((_, digest, _)) if *digest == row.digest => {
+                        outcome.unchanged += 1;
+                        continue;
+                    }
+                    Some((_, _, trace)) => {
+                        state.undo(trace.clone(), row.record.id());
+                        outcome.changed += 1;
+                    }
+                    None => outcome.added += 1,
+                }
+                let trace = state.put(&row.record);
+                own.rows.insert(row.row.clone(), (row.bucket, row.digest, trace));
+            }
+            for (_, _, trace) in step.gone.iter().filter_map(|row| own.rows.remove(row)) {
+                state.undo(trace, None);
+                outcome.removed += 1;
+            }
+            own.watermark = step.watermark.or(own.watermark);
+        }
+        state.tables.insert(table.to_owned(), own);
+        checked.map(|()| outcome)
+    }
+
+    fn watermark(&self, table: &str) -> Result<Option<String>> {
+        Ok(self.lock().tables.get(table).and_then(|own| own.watermark.clone()))
+    }
+
+    fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>> {
+        let state = self.lock();
+        let mut buckets: BTreeMap<i64, RowBucket> = BTreeMap::new();
+        let rows = state.tables.get(table).into_iter().flat_map(|own| own.rows.values());
+        for &(bucket, digest, _) in rows {
+            let all = buckets.entry(bucket).or_insert(RowBucket { bucket, rows: 0, sum: 0 });
+            all.rows += 1;
+            all.sum += i128::from(digest);
+        }
+        Ok(buckets.into_values().collect())
+    }
+
+    fn bucket_rows(&self, table: &str, bucket: i64) -> Result<Vec<(String, Option<u64>)>> {
+        let state = self.lock();
+        let rows = state.tables.get(table).into_iter().flat_map(|own| &own.rows);
+        let inside = rows.filter(|(_, (own, _, _))| *own == bucket);
+        Ok(inside.map(|(row, (_, digest, _))| (row.clone(), Some(*digest))).collect())
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use foretaste_core::{Error, ErrorKind, Event, IdTable, Item, Limits, Result, User};
 
+use crate::rows::{Record, RowStep};
+
 const LIMITS: Limits = Limits::DEFAULT;
 
 /// Checks every event of one append.
@@ -25,6 +27,25 @@ pub(crate) fn users(users: &[User]) -> Result<()> {
         let checked = id("user_id", &u.user_id).and_then(|()| attributes(&u.attributes));
         checked.map_err(|e| e.context(format!("user {:?}", u.user_id)))
     })
+}
+
+/// Gives the events of a step their ids and checks every record of it.
+pub(crate) fn step(table: &str, batch: u64, step: &mut RowStep) -> Result<()> {
+    step.name_events(table, batch);
+    step.rows.iter().try_for_each(|row| {
+        let checked = match &row.record {
+            Record::Event(e) => event(e),
+            Record::Item(i) => items(std::slice::from_ref(i)),
+            Record::User(u) => users(std::slice::from_ref(u)),
+            Record::Rejected => Ok(()),
+        };
+        checked.map_err(|e| e.context(format!("row {:?} of {table}", row.row)))
+    })
+}
+
+/// Checks a name: not empty, within its limit, no control characters.
+pub(crate) fn name(what: &str, value: &str) -> Result<()> {
+    text(what, value, LIMITS.name_bytes)
 }
 
 /// Adds `kind` to the known kinds.

@@ -7,7 +7,8 @@ use foretaste_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Step `i` leads from version `i` to version `i + 1`. Steps are never changed, only added.
-const STEPS: [&str; 1] = ["CREATE TABLE items (
+const STEPS: [&str; 2] = [
+    "CREATE TABLE items (
        id TEXT PRIMARY KEY, record TEXT NOT NULL, embedding BLOB,
        hidden INTEGER NOT NULL DEFAULT 0
      ) WITHOUT ROWID;
@@ -17,7 +18,21 @@ const STEPS: [&str; 1] = ["CREATE TABLE items (
      CREATE TABLE erasures (
        user TEXT PRIMARY KEY, number INTEGER NOT NULL, seq INTEGER NOT NULL
      ) WITHOUT ROWID;
-     CREATE TABLE control (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"];
+     CREATE TABLE control (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
+    "CREATE TABLE row_tables (
+       id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, batch INTEGER NOT NULL DEFAULT 0,
+       open INTEGER NOT NULL DEFAULT 0, watermark TEXT
+     );
+     CREATE TABLE source_rows (
+       tab INTEGER NOT NULL, row TEXT NOT NULL, bucket INTEGER NOT NULL, digest INTEGER,
+       key INTEGER, kind INTEGER, record_id TEXT, batch INTEGER NOT NULL,
+       PRIMARY KEY (tab, row)
+     ) WITHOUT ROWID;
+     CREATE INDEX source_rows_bucket ON source_rows (tab, bucket);
+     CREATE TABLE retractions (
+       key INTEGER PRIMARY KEY, number INTEGER NOT NULL, seq INTEGER NOT NULL
+     );",
+];
 
 /// How long a statement waits for a lock of another process.
 const BUSY: Duration = Duration::from_secs(10);

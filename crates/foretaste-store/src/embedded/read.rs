@@ -74,7 +74,7 @@ impl EmbeddedStore {
         })?;
         let mut batch = EventBatch::default();
         moment.log.read(0, &mut |seq, mut event| {
-            if erasures.covers(&event.user, seq) {
+            if erasures.covers(&event, seq) {
                 return Ok(());
             }
             if columns == Columns::NoContext {
@@ -105,7 +105,7 @@ impl EmbeddedStore {
         let mut last = moment.lake.sealed().seq;
         moment.log.read_from(from, after_seq, &mut |_, seq, event| {
             last = last.max(seq);
-            if moment.erasures.covers(&event.user, seq) { Ok(()) } else { sink(seq, event) }
+            if moment.erasures.covers(&event, seq) { Ok(()) } else { sink(seq, event) }
         })?;
         Ok(last.max(after_seq))
     }

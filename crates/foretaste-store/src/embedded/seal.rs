@@ -41,7 +41,7 @@ impl EmbeddedStore {
         let (mut batch, mut last_seq, mut events) = (EventBatch::default(), sealed.seq, 0);
         view.read(0, &mut |seq, event| {
             (last_seq, events) = (seq, events + 1);
-            if !erasures.covers(&event.user, seq) {
+            if !erasures.covers(&event, seq) {
                 batch.push(&event);
             }
             if batch.len() < BATCH_EVENTS {

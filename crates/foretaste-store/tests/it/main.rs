@@ -38,3 +38,15 @@ fn the_embedded_store_conforms_with_tiny_files() {
         Box::new(EmbeddedStore::open(&dir, options).unwrap())
     });
 }
+
+#[test]
+fn the_stores_of_rows_conform() {
+    conformance::run_rows(&mut || Box::new(MemoryStore::new()));
+    let root = tempfile::tempdir().unwrap();
+    let mut n = 0;
+    conformance::run_rows(&mut || {
+        n += 1;
+        let dir = root.path().join(n.to_string());
+        Box::new(EmbeddedStore::open(&dir, EmbeddedOptions::default()).unwrap())
+    });
+}

@@ -1,0 +1,164 @@
+//! Rows of outside tables: which of them are here, as what, and how far a table has been read.
+//!
+//! Extraction reads rows again and again: the lookback of every pass, and whole days when a
+//! reconciliation found that counts differ. A step of rows is compared with what earlier steps
+//! left, so that repeating it changes nothing, a changed row replaces what it was, and a row that
+//! is gone takes its event or record along. A crash at any point leaves rows that the next step
+//! knows to be uncertain; reading them again repairs them.
+
+use std::collections::HashSet;
+
+use foretaste_core::{Error, Event, Item, Limits, Result, User};
+
+use crate::store::Store;
+
+/// The bucket of rows that have none (no time, a zero date).
+pub const UNDATED: i64 = i64::MIN;
+
+/// What a row of an outside table is here.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// An event. Its `event_id` is set by the store.
+    Event(Event),
+    /// An item.
+    Item(Item),
+    /// A user.
+    User(User),
+    /// Nothing: the row is bad, and remembered so that it is not reported again.
+    Rejected,
+}
+
+/// One row as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its primary key as text.
+    pub row: String,
+    /// The part of the table (a day, a range of ids) in which it is counted.
+    pub bucket: i64,
+    /// Digest of its content, as the source's database computed it; at most 62 bits.
+    pub digest: u64,
+    /// What it is here.
+    pub record: Record,
+}
+
+/// What is stored in one step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowStep {
+    /// Rows that are there, at most [`Limits::batch_writes`], each once.
+    pub rows: Vec<Row>,
+    /// Primary keys of rows that are no longer there.
+    pub gone: Vec<String>,
+    /// How far the table has been read once this step is stored. `None`: as far as before.
+    pub watermark: Option<String>,
+}
+
+/// What became of the rows of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowOutcome {
+    /// Rows that had not been here.
+    pub added: usize,
+    /// Rows whose content differed.
+    pub changed: usize,
+    /// Rows that were here already.
+    pub unchanged: usize,
+    /// Rows that were here and are gone.
+    pub removed: usize,
+}
+
+/// Count and checksum of the rows of one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowBucket {
+    /// Its number, or [`UNDATED`].
+    pub bucket: i64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Sum of their digests.
+    pub sum: i128,
+}
+
+/// A store that remembers the rows of outside tables.
+pub trait RowStore: Store {
+    /// Stores a step of rows of `table`: events, records and removals, then the watermark. Rows
+    /// that are here with the same digest are left alone. When it returns `Ok`, all of it is
+    /// durable; after a crash or an error, repeating the step gives the same end.
+    ///
+    /// Removing a user's row removes the record; the user's events stay until their own rows go.
+    ///
+    /// # Errors
+    /// `Invalid` when a record breaks a limit or a primary key stands twice in the step (nothing
+    /// is stored then), and what [`Store::append_events`] returns.
+    ///
+    /// # Cost
+    /// Two transactions and one fdatasync; one transaction when there is no event among the rows.
+    fn apply_rows(&self, table: &str, step: RowStep) -> Result<RowOutcome>;
+
+    /// The watermark of `table`, if a step has set one.
+    fn watermark(&self, table: &str) -> Result<Option<String>>;
+
+    /// Count and checksum of every bucket of `table`, ascending. Uncertain rows count with a
+    /// digest of 0.
+    fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>>;
+
+    /// Primary key and digest of the rows of one bucket; uncertain rows have no digest.
+    fn bucket_rows(&self, table: &str, bucket: i64) -> Result<Vec<(String, Option<u64>)>>;
+}
+
+impl RowStep {
+    /// Checks what every store has to check.
+    pub(crate) fn check(&self) -> Result<()> {
+        let limit = Limits::DEFAULT.batch_writes;
+        if self.rows.len() > limit {
+            let n = self.rows.len();
+            return Err(Error::invalid(format!("{n} rows in one step; at most {limit}")));
+        }
+        let mut seen = HashSet::new();
+        let mut all = self.rows.iter().map(|row| &row.row).chain(&self.gone);
+        match all.find(|row| !seen.insert(*row)) {
+            None => Ok(()),
+            Some(row) => Err(Error::invalid(format!(
+                "the id {row:?} stands twice in one step; the id columns must identify a row"
+            ))),
+        }
+    }
+}
+
+impl RowStep {
+    /// Gives the events their ids.
+    pub(crate) fn name_events(&mut self, table: &str, batch: u64) {
+        for row in &mut self.rows {
+            if let Record::Event(event) = &mut row.record {
+                event.event_id = Some(event_id(table, &row.row, batch));
+            }
+        }
+    }
+}
+
+impl Record {
+    /// The event, where it is one.
+    pub(crate) fn event(&self) -> Option<&Event> {
+        match self {
+            Self::Event(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    /// The id of the catalogue record, where it is one.
+    pub(crate) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Item(item) => Some(&item.item_id),
+            Self::User(user) => Some(&user.user_id),
+            Self::Event(_) | Self::Rejected => None,
+        }
+    }
+}
+
+/// The id of the event that row `row` of `table` becomes in step number `batch`. No two steps
+/// give the same id, so what a crash left behind can be taken back by its key for good.
+fn event_id(table: &str, row: &str, batch: u64) -> String {
+    let id = format!("{table}#{batch}/{row}");
+    if id.len() <= Limits::DEFAULT.id_bytes && !id.chars().any(char::is_control) {
+        return id;
+    }
+    let halves = [1u8, 2].map(|half| foretaste_core::event::id_key(&half.to_string(), &id));
+    format!("#{batch}/{:016x}{:016x}", halves[0], halves[1])
+}
