@@ -114,6 +114,7 @@ fn factors(split: &Split, solver: Option<&str>, at: &dyn Fn(usize, f32) -> f32) 
         user_exponent: at(5, 0.0),
         item_exponent: at(6, 0.0),
         solver,
+        start: at(8, 0.1),
         seed: at(7, 0.0) as u64,
     };
     let model = timed("ials", || ials::fit(&split.train, &config, &NoProgress));

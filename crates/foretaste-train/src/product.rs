@@ -1,6 +1,7 @@
 //! The one sparse kernel behind item-item, user-user and content: the largest entries of each row
 //! of a product of two sparse matrices, without ever holding the product.
 
+use foretaste_bundle::kernels::simd::{Kernel, Simd, vectorised};
 use foretaste_core::Csr;
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
@@ -77,7 +78,7 @@ pub(crate) fn top_k_onto(
     let parts: Vec<Csr> = (0..n_rows.div_ceil(ROWS_PER_BLOCK))
         .into_par_iter()
         .map_init(
-            || (Accumulator::new(n_cols), vec![0f32; ROWS_PER_BLOCK * n_cols]),
+            || (Accumulator::new(n_cols, n_cols), vec![0f32; ROWS_PER_BLOCK * n_cols]),
             |(acc, block), task| {
                 let rows = task * ROWS_PER_BLOCK..n_rows.min((task + 1) * ROWS_PER_BLOCK);
                 let block = &mut block[..rows.len() * n_cols];
@@ -100,20 +101,54 @@ pub(crate) fn top_k_onto(
 }
 
 /// A column number of 16 or 32 bits.
-trait Column: Copy + Sync {
-    fn at(self) -> usize;
+pub(crate) trait Column: Copy + Sync {
+    /// A dense row. With 2^16 sums, additions at columns of 16 bits need no check of bounds.
+    type Sums: ?Sized;
+    /// Length of a dense row of at least `n_cols` sums.
+    fn width(n_cols: usize) -> usize;
+    /// The row of this type in a slice of [`Self::width`] sums.
+    fn of(sums: &mut [f32]) -> &mut Self::Sums;
+    /// The column's sum.
+    fn at(self, sums: &mut Self::Sums) -> &mut f32;
+    fn index(self) -> usize;
 }
 
+const COLUMNS_16: usize = 1 << 16;
+
 impl Column for u16 {
+    type Sums = [f32; COLUMNS_16];
+    fn width(_: usize) -> usize {
+        COLUMNS_16
+    }
     #[inline(always)]
-    fn at(self) -> usize {
+    fn of(sums: &mut [f32]) -> &mut Self::Sums {
+        sums.first_chunk_mut().expect("a row of the width of this type")
+    }
+    #[inline(always)]
+    fn at(self, sums: &mut Self::Sums) -> &mut f32 {
+        &mut sums[usize::from(self)]
+    }
+    #[inline(always)]
+    fn index(self) -> usize {
         usize::from(self)
     }
 }
 
 impl Column for u32 {
+    type Sums = [f32];
+    fn width(n_cols: usize) -> usize {
+        n_cols
+    }
     #[inline(always)]
-    fn at(self) -> usize {
+    fn of(sums: &mut [f32]) -> &mut Self::Sums {
+        sums
+    }
+    #[inline(always)]
+    fn at(self, sums: &mut Self::Sums) -> &mut f32 {
+        &mut sums[self as usize]
+    }
+    #[inline(always)]
+    fn index(self) -> usize {
         self as usize
     }
 }
@@ -127,7 +162,7 @@ fn collect_with<C: Column>(
     let parts: Vec<Csr> = (0..n.div_ceil(ROWS_PER_TASK))
         .into_par_iter()
         .map_init(
-            || Accumulator::new(n_cols),
+            || Accumulator::new(n_cols, C::width(n_cols)),
             |acc, task| {
                 let mut part = Csr { n_cols, indptr: vec![0], ..Csr::default() };
                 for r in task * ROWS_PER_TASK..n.min((task + 1) * ROWS_PER_TASK) {
@@ -161,6 +196,7 @@ pub(crate) fn concat(n_cols: usize, parts: &[Csr]) -> Csr {
 /// One dense row, the columns touched in it, and the candidates of the selection.
 struct Accumulator {
     sums: Vec<f32>,
+    n_cols: usize,
     touched: Vec<u32>,
     keys: Vec<u64>,
 }
@@ -173,15 +209,16 @@ fn key(value: f32, column: u32) -> u64 {
 }
 
 impl Accumulator {
-    fn new(n_cols: usize) -> Self {
-        Self { sums: vec![0.0; n_cols], touched: vec![0; n_cols + 1], keys: Vec::new() }
+    fn new(n_cols: usize, width: usize) -> Self {
+        let sums = vec![0.0; width.max(n_cols)];
+        Self { sums, n_cols, touched: vec![0; n_cols + 1], keys: Vec::new() }
     }
 
     fn row<C: Column>(&mut self, product: &Product<'_>, columns: &[C], r: usize, out: &mut Csr) {
         let (us, ws) = product.left.row(r);
         let ends = &product.right.indptr;
         let work: u64 = us.iter().map(|&u| ends[u as usize + 1] - ends[u as usize]).sum();
-        if work as usize * 4 < self.sums.len() {
+        if work as usize * 4 < self.n_cols {
             let n = self.add_tracked(product, columns, (us, ws));
             self.select_touched(product, r, n);
             self.write(product.k, out);
@@ -196,7 +233,13 @@ impl Accumulator {
         if product.skip_diagonal {
             self.sums[r] = 0.0;
         }
-        self.scan((product.row_scale[r], product.col_scale), product.k);
+        vectorised(Scan {
+            sums: &mut self.sums[..self.n_cols],
+            scale: product.row_scale[r],
+            col_scale: product.col_scale,
+            k: product.k,
+            keys: &mut self.keys,
+        });
         self.write(product.k, out);
     }
 
@@ -218,13 +261,13 @@ impl Accumulator {
         columns: &[C],
         (us, ws): (&[u32], &[f32]),
     ) -> usize {
-        let (sums, touched, mut n) = (&mut self.sums[..], &mut self.touched[..], 0);
+        let (sums, touched, mut n) = (C::of(&mut self.sums), &mut self.touched[..], 0);
         for (&u, &w) in us.iter().zip(ws) {
             let range = product.row_range(u);
             let (cols, vals) = (&columns[range.clone()], &product.right.values[range]);
             let mut add = |j: C, v: f32| {
-                let sum = &mut sums[j.at()];
-                touched[n] = j.at() as u32;
+                let sum = j.at(sums);
+                touched[n] = j.index() as u32;
                 n += usize::from(*sum == 0.0);
                 *sum += v;
             };
@@ -248,23 +291,41 @@ impl Accumulator {
     }
 
     fn add<C: Column>(&mut self, product: &Product<'_>, columns: &[C], (us, ws): (&[u32], &[f32])) {
-        let sums = &mut self.sums[..];
+        let sums = C::of(&mut self.sums);
         for (&u, &w) in us.iter().zip(ws) {
             let range = product.row_range(u);
             let (cols, vals) = (&columns[range.clone()], &product.right.values[range]);
             match product.unit_right {
-                true => cols.iter().for_each(|&j| sums[j.at()] += w),
-                false => cols.iter().zip(vals).for_each(|(&j, &v)| sums[j.at()] += w * v),
+                true => add_unit(cols, w, sums),
+                false => add_scaled((cols, vals), w, sums),
             }
         }
     }
 
-    /// Reads the whole row in blocks, skips blocks that cannot reach the k-th best so far, and
-    /// clears it.
-    fn scan(&mut self, (scale, col_scale): (f32, &[f32]), k: usize) {
+    fn write(&mut self, k: usize, out: &mut Csr) {
+        cut(&mut self.keys, k);
+        self.keys.sort_unstable_by(|a, b| b.cmp(a));
+        out.push_row(self.keys.drain(..).map(|k| (!(k as u32), f32::from_bits((k >> 32) as u32))));
+    }
+}
+
+/// Reads a whole row in blocks, skips blocks that cannot reach the k-th best so far, and clears it.
+struct Scan<'a> {
+    sums: &'a mut [f32],
+    scale: f32,
+    col_scale: &'a [f32],
+    k: usize,
+    keys: &'a mut Vec<u64>,
+}
+
+impl Kernel for Scan<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
         const BLOCK: usize = 32;
+        let Self { sums, scale, col_scale, k, keys } = self;
         let (mut threshold, full) = (0f32, (2 * k).max(512));
-        let blocks = self.sums.chunks_mut(BLOCK).zip(col_scale.chunks(BLOCK));
+        let blocks = sums.chunks_mut(BLOCK).zip(col_scale.chunks(BLOCK));
         for (b, (sums, col_scale)) in blocks.enumerate() {
             let mut values = [0f32; BLOCK];
             for ((v, s), c) in values.iter_mut().zip(&mut *sums).zip(col_scale) {
@@ -276,20 +337,26 @@ impl Accumulator {
             }
             for (at, &v) in values.iter().enumerate() {
                 if v > threshold {
-                    self.keys.push(key(v, (b * BLOCK + at) as u32));
+                    keys.push(key(v, (b * BLOCK + at) as u32));
                 }
             }
-            if self.keys.len() >= full {
-                threshold = cut(&mut self.keys, k);
+            if keys.len() >= full {
+                threshold = cut(keys, k);
             }
         }
     }
+}
 
-    fn write(&mut self, k: usize, out: &mut Csr) {
-        cut(&mut self.keys, k);
-        self.keys.sort_unstable_by(|a, b| b.cmp(a));
-        out.push_row(self.keys.drain(..).map(|k| (!(k as u32), f32::from_bits((k >> 32) as u32))));
-    }
+/// Adds `w` at every column.
+#[inline(always)]
+pub(crate) fn add_unit<C: Column>(cols: &[C], w: f32, sums: &mut C::Sums) {
+    cols.iter().for_each(|&j| *j.at(sums) += w);
+}
+
+/// Adds `w` times each value at its column.
+#[inline(always)]
+pub(crate) fn add_scaled<C: Column>((cols, vals): (&[C], &[f32]), w: f32, sums: &mut C::Sums) {
+    cols.iter().zip(vals).for_each(|(&j, &v)| *j.at(sums) += w * v);
 }
 
 /// Keeps the `k` greatest keys and returns the value of the least of them (0 when there are
@@ -327,7 +394,9 @@ mod tests {
 
     #[test]
     fn sparse_and_dense_rows_equal_the_plain_product() {
-        for (n_users, n_items, inside) in [(60, 40, 0.9), (300, 70, 0.9), (60, 3000, 0.01)] {
+        for (n_users, n_items, inside) in
+            [(60, 40, 0.9), (300, 70, 0.9), (900, 100, 0.9), (60, 3000, 0.01)]
+        {
             let right = planted::groups((n_users, n_items, 3), (inside, 0.002), 4);
             let left = right.transpose();
             let scale: Vec<f32> = (0..n_items).map(|j| 1.0 / (1 + j % 7) as f32).collect();
