@@ -34,4 +34,4 @@ pub use key::{Dependency, Key, KeyBuf};
 pub use lifetime::Freshness;
 pub use shared::config::RedisConfig;
 pub use stats::{CacheStats, LinkStats, TierStats};
-pub use tiered::{Found, Share, TieredCache};
+pub use tiered::{Began, Found, Share, TieredCache};

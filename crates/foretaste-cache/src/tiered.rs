@@ -43,6 +43,10 @@ pub enum Share {
     Leased,
 }
 
+/// A moment before which everything that is known has been taken into account.
+#[derive(Clone, Copy, Debug)]
+pub struct Began(u64);
+
 /// A cache whose computations may fail with `E`.
 pub struct TieredCache<E> {
     l1: L1,
@@ -241,6 +245,19 @@ impl<E: Clone + Send + Sync> TieredCache<E> {
         self.take_over(route, envelope?)
     }
 
+    /// To be called before the inputs of a value are read that [`TieredCache::keep`] is to keep.
+    pub fn begin(&self) -> Began {
+        Began(self.journal.now())
+    }
+
+    /// Keeps a value that was computed by the caller, unless one of its inputs has changed since
+    /// `began`.
+    pub fn keep(&self, began: Began, key: &KeyBuf, share: Share, fresh: Fresh) {
+        let route = Route { key: Key::from(key), began: began.0 };
+        self.counters.computed.add(1);
+        self.settle(&route, share, fresh);
+    }
+
     fn take_over(&self, route: &Route, envelope: Envelope) -> Option<Loaded> {
         let age_ms = self.clock.unix_ms().saturating_sub(envelope.created_unix_ms).max(0) as u64;
         let now_ms = self.clock.now_ms();
@@ -270,7 +287,10 @@ impl<E: Clone + Send + Sync> TieredCache<E> {
         computing: impl Future<Output = Result<Fresh, E>>,
     ) -> Result<Loaded, E> {
         self.counters.computed.add(1);
-        let fresh = computing.await?;
+        Ok(self.settle(route, share, computing.await?))
+    }
+
+    fn settle(&self, route: &Route, share: Share, fresh: Fresh) -> Loaded {
         // What was used often stays so, but has to earn it again.
         let before = self.l1.peek(route.key.as_bytes());
         let hits = before.map_or(0, |entry| entry.hits.load(Relaxed) / 2);
@@ -279,7 +299,7 @@ impl<E: Clone + Send + Sync> TieredCache<E> {
         if !is_passing && self.store(route, &entry) && share != Share::Process {
             self.hand_out(&route.key, &entry);
         }
-        Ok(Loaded { entry, age_ms: 0, source: Source::Computed })
+        Loaded { entry, age_ms: 0, source: Source::Computed }
     }
 
     /// Gives a value that was just computed to the other replicas.

@@ -18,6 +18,7 @@ use crate::http;
 use crate::http::problem::Problem;
 use crate::ladder::Ladder;
 use crate::live::erased::Erased;
+use crate::live::rebuild::rebuild;
 use crate::live::recent::Recent;
 use crate::metrics::{Metrics, ReasonLabel, StageLabel};
 use crate::pressure::{self, Rung, Urgency};
@@ -61,13 +62,10 @@ impl App {
         config.check()?;
         let metrics = Metrics::new();
         let recent = Arc::new(Recent::new(config.live_events_per_user, config.live_events));
-        let last_seq = store.tail(0, &mut |_, event| {
-            let recorded = recent.record(&event);
-            metrics.live_evicted.inc_by(recorded.evicted as u64);
-            Ok(())
-        })?;
+        let evicted = rebuild(&recent, store.as_ref(), (&bundles_root, config.live_events))?;
+        metrics.live_evicted.inc_by(evicted);
         metrics.live_events.set(recent.len() as i64);
-        info!(last_seq, events = recent.len(), "live state rebuilt");
+        info!(events = recent.len(), "live state rebuilt");
         let snapshots = Arc::new(Snapshots::default());
         let ready = Arc::new(ReadyAnswers::new(&config.cache));
         let live = Live {
@@ -98,6 +96,17 @@ impl App {
             ready,
             store,
         })
+    }
+
+    /// Moves the events of a long log to long-term storage; returns how many. Live state keeps
+    /// them.
+    pub(crate) fn seal_log(&self) -> Result<u64> {
+        let events = self.store.counts()?.log_events;
+        if events < self.config.seal_events {
+            return Ok(0);
+        }
+        self.store.seal()?;
+        Ok(events)
     }
 
     /// Pins the present snapshot for one request.

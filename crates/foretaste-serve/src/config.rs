@@ -36,6 +36,9 @@ pub struct ServeConfig {
     pub live_events_per_user: usize,
     /// Recent events kept in memory in total; the oldest go first.
     pub live_events: usize,
+    /// Events in the log from which on they are moved to long-term storage; the log is read at
+    /// every start.
+    pub seal_events: u64,
     /// How often `bundles/CURRENT` is looked at, in ms.
     pub watch_ms: u64,
     /// How often live trends are published, in ms.
@@ -63,6 +66,7 @@ impl Default for ServeConfig {
             default_scene: "default".to_owned(),
             live_events_per_user: 200,
             live_events: 2_000_000,
+            seal_events: 1_000_000,
             watch_ms: 1_000,
             trends_ms: 1_000,
             slow_ms: 500,
@@ -85,6 +89,7 @@ impl ServeConfig {
             ("store_calls", self.store_calls),
             ("live_events_per_user", self.live_events_per_user),
             ("live_events", self.live_events),
+            ("seal_events", self.seal_events as usize),
             ("watch_ms", self.watch_ms as usize),
             ("trends_ms", self.trends_ms as usize),
         ];

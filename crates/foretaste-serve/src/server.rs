@@ -21,6 +21,8 @@ use crate::net::accept::Site;
 
 /// How often the cache is asked to give back what is above its mark.
 const CACHE_TICK_MS: u64 = 1_000;
+/// How often the length of the event log is looked at, in ms.
+const SEAL_TICK_MS: u64 = 2_000;
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,7 @@ impl Server {
             tokio::spawn(publish_trends(Arc::clone(&app))),
             tokio::spawn(keep_cache_within_budget(Arc::clone(&app))),
             tokio::spawn(share_cache(Arc::clone(&app))),
+            tokio::spawn(seal_log(Arc::clone(&app))),
         ];
         shutdown.await;
         info!("shutting down: not ready, still serving");
@@ -217,6 +220,20 @@ async fn keep_cache_within_budget(app: Arc<App>) {
             Ok(0) => {}
             Ok(dropped) => debug!(dropped, "the cache gave back memory"),
             Err(_) => warn!("giving back the cache's memory panicked"),
+        }
+    }
+}
+
+async fn seal_log(app: Arc<App>) {
+    let mut tick = ticks(SEAL_TICK_MS);
+    loop {
+        tick.tick().await;
+        let app = Arc::clone(&app);
+        match tokio::task::spawn_blocking(move || app.seal_log()).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(events)) => info!(events, "the event log was moved to long-term storage"),
+            Ok(Err(error)) => warn!(%error, "the event log cannot be moved; it grows on"),
+            Err(_) => warn!("moving the event log panicked"),
         }
     }
 }

@@ -5,6 +5,7 @@ mod bounds;
 mod changes;
 mod faults;
 mod flights;
+mod hit_rate;
 mod lifetimes;
 mod redis_server;
 mod replica;

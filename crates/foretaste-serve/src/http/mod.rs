@@ -19,8 +19,10 @@ use route::Plane;
 
 pub(crate) mod admin;
 pub(crate) mod asked;
+mod batch;
 pub(crate) mod body;
 pub(crate) mod browse;
+mod computing;
 mod encoding;
 pub(crate) mod envelope;
 pub(crate) mod health;

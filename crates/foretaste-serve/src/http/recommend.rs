@@ -1,25 +1,22 @@
-//! Routes that answer: recommend, batch, session, similar, listings, explain.
+//! Routes that answer one question: recommend, session, similar, listings, explain.
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use foretaste_pipeline::{Listing, TrendWindow, explain, run};
+use foretaste_pipeline::{Listing, TrendWindow, explain};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
-use super::asked::{self, BatchAnswer, BatchResult};
+use super::asked;
+use super::computing::{look_up, on_worker, to_json};
 use super::ids::{Id, UserAndItem};
 use super::params::{CATEGORY, EXCLUDE, K, Param, Params, SCENE, Shape};
 use super::problem::Problem;
-use super::records;
-use super::respond::{Manner, answer, count_degraded, look_up, on_worker, to_json, with_bundle};
-use crate::answer::{self, Slate};
+use super::respond::{Manner, answer, with_bundle};
+use crate::answer;
 use crate::app::App;
 use crate::prepare::Asked;
-use crate::pressure::Urgency;
 use crate::ready::Wanted;
-use crate::snapshots::Pinned;
 
 type Shared = State<Arc<App>>;
 
@@ -56,53 +53,6 @@ pub(crate) async fn session(State(app): Shared, request: Request) -> Result<Resp
     let (scene, asked) = asked::session(&app, request).await?;
     let scene = app.scene(scene.as_deref())?;
     answer(&app, &manner, app.pin()?, scene, (Wanted::Recommend, asked)).await
-}
-
-pub(crate) async fn batch(State(app): Shared, request: Request) -> Result<Response, Problem> {
-    app.admit(Urgency::Batch)?;
-    let (users, (scene, shared)) = asked::batch(&app, request).await?;
-    let scene = app.scene(scene.as_deref())?.name().to_owned();
-    let pinned = app.pin()?;
-    let mut answers = Vec::with_capacity(users.len());
-    for user in users {
-        let asked = Asked { user: Some(user), ..shared.clone() };
-        let (app, pinned, scene) = (Arc::clone(&app), Arc::clone(&pinned), scene.clone());
-        answers.push(tokio::spawn(async move { batch_one(&app, &pinned, &scene, asked).await }));
-    }
-    let mut results = Vec::with_capacity(answers.len());
-    for answer in answers {
-        results.push(answer.await.map_err(|_| Problem::internal())?);
-    }
-    let body = BatchAnswer { bundle: pinned.bundle_id.to_string(), results };
-    Ok(with_bundle(&pinned, Json(body).into_response()))
-}
-
-async fn batch_one(app: &Arc<App>, pinned: &Arc<Pinned>, scene: &str, asked: Asked) -> BatchResult {
-    let user = asked.user.clone().unwrap_or_default();
-    let slate = match records::id("user", &user) {
-        Ok(()) => slate_of(app, pinned, scene, asked).await,
-        Err(problem) => Err(problem),
-    };
-    match slate {
-        Ok(slate) => BatchResult { user, answer: Some(slate), problem: None },
-        Err(problem) => BatchResult { user, answer: None, problem: Some(problem) },
-    }
-}
-
-async fn slate_of(
-    app: &Arc<App>,
-    pinned: &Arc<Pinned>,
-    scene: &str,
-    asked: Asked,
-) -> Result<Slate, Problem> {
-    let known = look_up(app, pinned, asked).await?;
-    let shared = Arc::clone(app);
-    on_worker(app, pinned, scene, known, move |job, scratch| {
-        let outcome = run(&job.pinned.snapshot, job.scene, &job.query, scratch);
-        count_degraded(&shared.metrics, &outcome);
-        Ok(answer::slate(job.pinned, Some(job.scene.name()), &outcome))
-    })
-    .await
 }
 
 pub(crate) async fn similar_items(

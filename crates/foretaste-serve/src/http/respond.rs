@@ -2,30 +2,24 @@
 //! that are ready, else compute it on a worker once for all who want it, and send it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use foretaste_cache::{Dependency, Found, Fresh, KeyBuf, Loaded, Share, Source as Where};
-use foretaste_core::Result as CoreResult;
-use foretaste_pipeline::{Outcome, Query, Scene, Scratch, listing, run, similar};
+use foretaste_cache::{Found, KeyBuf, Loaded, Source as Where};
+use foretaste_pipeline::Scene;
 use hyper::header::{
     AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     IF_NONE_MATCH, VARY,
 };
 use hyper::{HeaderMap, StatusCode};
-use serde::Serialize;
 
-use super::asked::pairs;
+use super::computing::{Question, kept, look_up, make, renew};
 use super::encoding::{Encoding, LEAST_BYTES};
 use super::problem::Problem;
-use crate::answer;
-use crate::app::{App, now_ms};
-use crate::metrics::{Metrics, ReasonLabel};
-use crate::prepare::{self, Asked, Known};
-use crate::pressure::Urgency;
-use crate::ready::{self, Wanted, framed, of_user, reframed, unframed};
+use crate::app::App;
+use crate::prepare::Asked;
+use crate::ready::{Wanted, reframed, unframed};
 use crate::snapshots::Pinned;
 
 /// Names the bundle of an answer.
@@ -92,28 +86,6 @@ impl Source {
     }
 }
 
-/// Everything that one answer is made from.
-#[derive(Clone)]
-pub(crate) struct Question {
-    pinned: Arc<Pinned>,
-    /// Name of a scene that exists.
-    scene: Arc<str>,
-    wanted: Wanted,
-    asked: Asked,
-    known: Known,
-}
-
-impl Question {
-    pub(crate) fn new(
-        pinned: Arc<Pinned>,
-        scene: &Scene,
-        (wanted, asked): (Wanted, Asked),
-        known: Known,
-    ) -> Self {
-        Self { pinned, scene: scene.name().into(), wanted, asked, known }
-    }
-}
-
 /// Answers `wanted` in `scene`.
 ///
 /// # Errors
@@ -134,7 +106,7 @@ pub(crate) async fn answer(
     let question = Question::new(Arc::clone(&pinned), scene, (wanted, asked), known);
     let (source, key, loaded) = match (key, found) {
         (None, _) => {
-            let (bytes, ..) = compute(app, question).await?;
+            let bytes = make(app, question).await?.kept;
             let form = match manner.form_of(&bytes) {
                 None => Form { encoding: None, kept: bytes },
                 Some(encoding) => compressed(app, encoding, bytes).await?,
@@ -217,164 +189,6 @@ async fn compressed(app: &App, encoding: Encoding, kept: Bytes) -> Result<Form, 
     Ok(Form { encoding: Some(encoding), kept: kept.into() })
 }
 
-async fn kept(app: &Arc<App>, question: Question) -> Result<Fresh, Problem> {
-    let class = question.wanted.class();
-    let (bytes, depends_on, is_whole) = compute(app, question).await?;
-    let fresh = Fresh::new(Some(bytes)).depends_on(depends_on).class(class);
-    Ok(if is_whole { fresh } else { fresh.passing() })
-}
-
-/// Computes an answer anew while the old one serves. The queue of the workers bounds how many.
-fn renew(app: &Arc<App>, key: KeyBuf, question: Question) {
-    let app = Arc::clone(app);
-    tokio::spawn(async move {
-        let share = question.wanted.share();
-        let renewed = app.ready.cache().renew(&key, share, || kept(&app, question)).await;
-        if renewed.is_err() {
-            let reason = ReasonLabel { reason: "renewal" };
-            app.metrics.shed.get_or_create(&reason).inc();
-        }
-    });
-}
-
-/// An answer as it is kept, what it depends on, and whether it is all that it should be.
-async fn compute(
-    app: &Arc<App>,
-    question: Question,
-) -> Result<(Bytes, Vec<Dependency>, bool), Problem> {
-    let rung = app.admit(Urgency::Interactive)?;
-    let shared = Arc::clone(app);
-    let Question { pinned, scene, wanted, asked, known } = question;
-    let user = asked.user.clone().filter(|_| known.has_past);
-    on_worker(app, &pinned, &scene, (asked, known), move |job, scratch| {
-        let (snapshot, query) = (&job.pinned.snapshot, &job.query);
-        let (scene, lack) = shared.ladder.instead(job.scene, rung);
-        let (named, lack, outcome) = match wanted {
-            Wanted::Recommend => (true, lack, run(snapshot, scene, query, scratch)),
-            Wanted::Similar { item, .. } => {
-                (true, lack, similar(snapshot, scene, item, query, scratch))
-            }
-            Wanted::List(which) => (false, None, listing(snapshot, which, query, scratch)),
-        };
-        let bytes = job.respond(named.then_some(job.scene.name()), &outcome, lack);
-        let depends_on = ready::dependencies(job.pinned, user.as_deref(), &outcome);
-        Ok((bytes.into(), depends_on, lack.is_none()))
-    })
-    .await
-}
-
-/// What is known about the user beyond the bundle; asks for stored attributes only where there is
-/// no past.
-pub(crate) async fn look_up(
-    app: &Arc<App>,
-    pinned: &Pinned,
-    mut asked: Asked,
-) -> Result<(Asked, Known), Problem> {
-    let (known, has_taste) = known(app, pinned, asked.user.as_deref());
-    if let Some(user) = &asked.user
-        && !has_taste
-        && asked.attributes.is_empty()
-    {
-        asked.attributes = attributes(app, user).await?;
-    }
-    Ok((asked, known))
-}
-
-/// What is in memory about the user, and whether it says what the user likes.
-pub(crate) fn known(app: &App, pinned: &Pinned, user: Option<&str>) -> (Known, bool) {
-    let now_ms = now_ms();
-    let Some(user) = user else { return (Known { now_ms, ..Known::default() }, false) };
-    let erased_ms = app.erased.at_ms(user);
-    let recent = app.recent.of(user);
-    let in_bundle = prepare::has_history(pinned, user);
-    let has_past = in_bundle || !recent.events.is_empty();
-    let has_taste = !recent.events.is_empty() || in_bundle && erased_ms.is_none();
-    (Known { recent, erased_ms, has_past, now_ms }, has_taste)
-}
-
-/// The stored attributes of a user.
-async fn attributes(app: &Arc<App>, user: &str) -> Result<Vec<String>, Problem> {
-    let key = KeyBuf::new("attributes").segment("").segment(user).end_path().clone();
-    let loaded: Loaded = match app.ready.is_enabled().then(|| app.ready.find(&key)).flatten() {
-        Some(found) if !found.is_stale => found.loaded,
-        _ => {
-            let owner = user.to_owned();
-            let read = || async {
-                let stored = app.store(move |_, store| store.user(&owner)).await?;
-                let pairs = stored.map(|user| pairs(&user.attributes)).filter(|p| !p.is_empty());
-                let value = pairs.map(|pairs| Bytes::from(to_json(&pairs)));
-                Ok(Fresh::new(value).depends_on([of_user(user)]))
-            };
-            if !app.ready.is_enabled() {
-                return Ok(parsed(read().await?.value()));
-            }
-            app.ready.cache().load(&key, Share::Process, read).await?
-        }
-    };
-    Ok(parsed(loaded.value()))
-}
-
-fn parsed(pairs: Option<&Bytes>) -> Vec<String> {
-    // What `attributes` wrote is a list of text.
-    pairs.map_or_else(Vec::new, |p| serde_json::from_slice(p).unwrap_or_default())
-}
-
-/// One answer being computed on a worker.
-pub(crate) struct Job<'a> {
-    metrics: &'a Metrics,
-    pub(crate) pinned: &'a Pinned,
-    pub(crate) scene: &'a Scene,
-    pub(crate) query: Query,
-    /// When the query was ready.
-    prepared: Instant,
-}
-
-impl Job<'_> {
-    /// The answer as it is kept; `lack` is what the pressure took from it.
-    fn respond(
-        &self,
-        scene: Option<&str>,
-        outcome: &Outcome,
-        lack: Option<&'static str>,
-    ) -> Vec<u8> {
-        let ranked = App::stage(self.metrics, "pipeline", self.prepared);
-        count_degraded(self.metrics, outcome);
-        let mut slate = answer::slate(self.pinned, scene, outcome);
-        if let Some(reason) = lack {
-            self.metrics.degraded.get_or_create(&ReasonLabel { reason }).inc();
-            slate.degraded.push(reason.to_owned());
-        }
-        // Only maps with keys that are not text can fail, and answers have none.
-        let bytes = framed(|out| serde_json::to_writer(out, &slate).unwrap_or_default());
-        App::stage(self.metrics, "respond", ranked);
-        bytes
-    }
-}
-
-/// Prepares the query and does `job`, both on a worker.
-///
-/// # Errors
-/// Those of `job`; 503 when too many wait.
-pub(crate) async fn on_worker<T: Send + 'static>(
-    app: &Arc<App>,
-    pinned: &Arc<Pinned>,
-    scene: &str,
-    (asked, known): (Asked, Known),
-    job: impl FnOnce(&Job<'_>, &mut Scratch) -> CoreResult<T> + Send + 'static,
-) -> Result<T, Problem> {
-    let (shared, at, scene) = (Arc::clone(app), Arc::clone(pinned), scene.to_owned());
-    app.compute(move |scratch| {
-        let started = Instant::now();
-        let metrics = &shared.metrics;
-        let scene = shared.scene(Some(&scene))?;
-        let query = prepare::query(&at, scene, &asked, &known);
-        let prepared = App::stage(metrics, "prepare", started);
-        let job_here = Job { metrics, pinned: &at, scene, query, prepared };
-        Ok::<_, Problem>(job(&job_here, scratch)?)
-    })
-    .await?
-}
-
 fn out(
     pinned: &Pinned,
     manner: &Manner,
@@ -427,24 +241,6 @@ fn matches(known: &HeaderValue, etag: &HeaderValue) -> bool {
 pub(crate) fn with_bundle(pinned: &Pinned, mut response: Response) -> Response {
     response.headers_mut().insert(BUNDLE, pinned.bundle_header.clone());
     response
-}
-
-/// JSON of an answer.
-pub(crate) fn to_json(body: &impl Serialize) -> Vec<u8> {
-    // Only maps with keys that are not text can fail, and answers have none.
-    serde_json::to_vec(body).unwrap_or_default()
-}
-
-/// Counts what an answer had to do without.
-pub(crate) fn count_degraded(metrics: &Metrics, outcome: &Outcome) {
-    for degraded in &outcome.degraded {
-        let reason = answer::degraded_reason(degraded);
-        metrics.degraded.get_or_create(&ReasonLabel { reason }).inc();
-    }
-    if let Some(fallback) = outcome.fallback {
-        let reason = fallback.name();
-        metrics.fallbacks.get_or_create(&ReasonLabel { reason }).inc();
-    }
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use axum::response::Response;
 use hyper::{Method, Version};
 
 use super::asked::{self, RECOMMEND};
+use super::computing::{Question, known};
 use super::envelope;
 use super::params::Params;
-use super::respond::{Manner, Question, known, ready_response};
+use super::respond::{Manner, ready_response};
 use crate::app::App;
 use crate::prepare::Asked;
 use crate::ready::Wanted;

@@ -4,6 +4,7 @@ use hyper::Method;
 
 use super::admin::{self, BundleCard, BundleChoice, BundleShelf};
 use super::asked::{self, BatchAnswer, BatchBody, RecommendBody, SessionBody};
+use super::batch;
 use super::browse::{self, ItemList, UserList};
 use super::health::{self, Alive, Ready};
 use super::recommend;
@@ -79,7 +80,7 @@ fn answers() -> Vec<Route> {
             POST,
             "/v1/recommend:batch",
             ("recommend_batch", "Items for several users"),
-            recommend::batch,
+            batch::batch,
         )
         .takes::<BatchBody>()
         .gives::<BatchAnswer>(),

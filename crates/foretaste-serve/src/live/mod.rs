@@ -2,5 +2,6 @@
 //! Rebuilt from the store at start; the store is the truth, this is only near.
 
 pub(crate) mod erased;
+pub(crate) mod rebuild;
 pub(crate) mod recent;
 pub(crate) mod trends;

@@ -113,7 +113,12 @@ impl Recent {
 
     /// Adds an event unless its key is in the user's ring.
     pub(crate) fn record(&self, event: &Event) -> Recorded {
-        let (kind, key) = (self.kind(&event.kind), event.key());
+        self.record_keyed(event, event.key())
+    }
+
+    /// As [`Recent::record`] for an event whose id is no longer known, only its key.
+    pub(crate) fn record_keyed(&self, event: &Event, key: u64) -> Recorded {
+        let kind = self.kind(&event.kind);
         let mut shard = self.shard(&event.user);
         let user = match shard.users.get_key_value(event.user.as_str()) {
             Some((_, ring)) if ring.events.iter().any(|e| e.key == key) => {

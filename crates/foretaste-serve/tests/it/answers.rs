@@ -124,6 +124,22 @@ async fn a_batch_keeps_its_users_apart() {
     assert_eq!(ids(&results[0]["answer"]), ["item-6"]);
     assert_eq!(results[1]["problem"]["status"], 400);
     assert_eq!(ids(&results[2]["answer"]), ["item-7"]);
+    let users: Vec<String> = (0..40).map(|n| format!("u{n}")).collect();
+    let body = json!({ "users": users, "k": 3, "reasons": true }).to_string();
+    for _ in 0..2 {
+        let batch = post(world.at, "/v1/recommend:batch", &body).await.expect(200).json();
+        for (user, result) in users.iter().zip(batch["results"].as_array().expect("results")) {
+            let path = format!("/v1/recommend/{user}?k=3&reasons=true");
+            assert_eq!(result["user"], user.as_str());
+            assert_eq!(result["answer"], get(world.at, &path).await.expect(200).json());
+        }
+    }
+    let event = json!({ "user": "u7", "item": "item-21", "kind": "order" });
+    post(world.at, "/v1/events", &event.to_string()).await.expect(200);
+    let after = post(world.at, "/v1/recommend:batch", &body).await.expect(200).json();
+    assert_ne!(after["results"][7]["answer"], json!(null));
+    let single = get(world.at, "/v1/recommend/u7?k=3&reasons=true").await.expect(200).json();
+    assert_eq!(after["results"][7]["answer"], single, "the event counts in the next batch");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,8 @@ mod client;
 mod contract;
 mod limits;
 mod page;
+mod pressed;
+mod redis;
 mod slow;
 mod stop;
 mod world;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use foretaste_core::{Error, ErrorKind, Event, EventBatch, Item, Result, User};
+use foretaste_serve::ServeConfig;
 use foretaste_store::{
     AppendOutcome, BulkWriter, Columns, Counts, MemoryStore, Sink, Source, Store,
 };
 use serde_json::json;
 
 use crate::client::{get, post, request};
-use crate::world::{World, patient};
+use crate::world::{World, eventually, patient};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn single_and_batch_events_are_counted_and_idempotent() {
@@ -97,6 +98,26 @@ async fn events_and_hides_count_again_after_a_restart() {
     world.ask_to_stop();
     let world = World::in_folder(patient(), store, world.stopped().await).await;
     assert_eq!(get(world.at, "/v1/recommend/u0").await.items(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_log_is_moved_and_its_events_count_after_a_restart_all_the_same() {
+    let store = Arc::new(MemoryStore::new());
+    let config = ServeConfig { seal_events: 2, ..patient() };
+    let mut world = World::with(config.clone(), store, true).await;
+    for item in ["item-21", "item-23", "item-25"] {
+        let event = json!({ "user": "u0", "item": item, "kind": "order", "event_id": item });
+        post(world.at, "/v1/events", &event.to_string()).await.expect(200);
+    }
+    let before = get(world.at, "/v1/recommend/u0").await.items();
+    let store = Arc::clone(&world.store);
+    eventually("the log is moved", || async { store.counts().unwrap().log_events == 0 }).await;
+    assert_eq!(get(world.at, "/v1/recommend/u0").await.items(), before);
+    world.ask_to_stop();
+    let world = World::in_folder(config, store, world.stopped().await).await;
+    assert_eq!(get(world.at, "/v1/recommend/u0").await.items(), before);
+    let metrics = get(world.at, "/metrics").await.body;
+    assert!(metrics.contains("foretaste_live_events 3"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,186 @@
+//! Recommendations for several users in one request: what is ready is taken, what another replica
+//! has is fetched in one operation, and the rest is computed in a few jobs instead of one each.
+//! What goes wrong for one user is that user's problem alone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use foretaste_cache::{KeyBuf, Share};
+use foretaste_pipeline::{Scene, Scratch};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+
+use super::asked;
+use super::computing::{Made, Question, look_up, to_json};
+use super::problem::Problem;
+use super::records;
+use super::respond::with_bundle;
+use crate::app::App;
+use crate::prepare::Asked;
+use crate::pressure::{Rung, Urgency};
+use crate::ready::{Wanted, unframed};
+use crate::snapshots::Pinned;
+
+/// Users computed by one job: few enough that single requests do not wait long behind it.
+const USERS_PER_JOB: usize = 8;
+
+/// One user's answer as it is kept, or what went wrong.
+type Part = Result<Bytes, Problem>;
+
+pub(crate) async fn batch(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    app.admit(Urgency::Batch)?;
+    let (users, (scene, shared)) = asked::batch(&app, request).await?;
+    let scene = app.scene(scene.as_deref())?;
+    let pinned = app.pin()?;
+    let parts = parts(&app, &pinned, scene, (&users, &shared)).await;
+    let mut response = written(&pinned, &users, &parts).into_response();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    Ok(with_bundle(&pinned, response))
+}
+
+/// The parts in the order of the users.
+async fn parts(
+    app: &Arc<App>,
+    pinned: &Arc<Pinned>,
+    scene: &Scene,
+    (users, shared): (&[String], &Asked),
+) -> Vec<Part> {
+    let mut parts: Vec<Option<Part>> = Vec::with_capacity(users.len());
+    let mut missing = Vec::new();
+    for (at, user) in users.iter().enumerate() {
+        let asked = Asked { user: Some(user.clone()), ..shared.clone() };
+        let part = match question(app, pinned, scene, asked).await {
+            Err(problem) => Some(Err(problem)),
+            Ok((key, question)) => {
+                let found = key.as_ref().and_then(|key| app.ready.find(key));
+                let value = found.and_then(|found| found.loaded.value().cloned());
+                if value.is_none() {
+                    missing.push(Missing { at, key, question });
+                }
+                value.map(Ok)
+            }
+        };
+        parts.push(part);
+    }
+    fetch(app, &mut parts, &mut missing).await;
+    compute(app, &mut parts, missing).await;
+    parts.into_iter().map(|part| part.unwrap_or_else(|| Err(Problem::internal()))).collect()
+}
+
+/// A user whose answer is not ready.
+struct Missing {
+    at: usize,
+    key: Option<KeyBuf>,
+    question: Question,
+}
+
+async fn question(
+    app: &Arc<App>,
+    pinned: &Arc<Pinned>,
+    scene: &Scene,
+    asked: Asked,
+) -> Result<(Option<KeyBuf>, Question), Problem> {
+    records::id("user", asked.user.as_deref().unwrap_or_default())?;
+    let (asked, known) = look_up(app, pinned, asked).await?;
+    let key = app.ready.key(pinned, scene, &Wanted::Recommend, (&asked, &known));
+    let question = Question::new(Arc::clone(pinned), scene, (Wanted::Recommend, asked), known);
+    Ok((key, question))
+}
+
+/// Takes what other replicas have.
+async fn fetch(app: &App, parts: &mut [Option<Part>], missing: &mut Vec<Missing>) {
+    let keys: Vec<KeyBuf> = missing.iter().filter_map(|m| m.key.clone()).collect();
+    if app.ready.cache().fetch(&keys).await == 0 {
+        return;
+    }
+    missing.retain(|m| {
+        let found = m.key.as_ref().and_then(|key| app.ready.cache().probe(key));
+        let value = found.and_then(|found| found.loaded.value().cloned());
+        let is_missing = value.is_none();
+        if let Some(value) = value {
+            parts[m.at] = Some(Ok(value));
+        }
+        is_missing
+    });
+}
+
+/// Computes the rest, several users a job, and keeps it.
+async fn compute(app: &Arc<App>, parts: &mut [Option<Part>], mut missing: Vec<Missing>) {
+    let began = app.ready.cache().begin();
+    let mut jobs = Vec::with_capacity(missing.len().div_ceil(USERS_PER_JOB));
+    while !missing.is_empty() {
+        let some = missing.split_off(missing.len().saturating_sub(USERS_PER_JOB));
+        let app = Arc::clone(app);
+        jobs.push(tokio::spawn(async move {
+            let shared = Arc::clone(&app);
+            let places: Vec<usize> = some.iter().map(|m| m.at).collect();
+            let job = move |scratch: &mut Scratch| {
+                let made = some.iter().map(|m| work(&shared, &m.question, scratch));
+                made.collect::<Vec<_>>().into_iter().zip(some).collect::<Vec<_>>()
+            };
+            (places, app.compute(job).await)
+        }));
+    }
+    for job in jobs {
+        let Ok((places, made)) = job.await else { continue };
+        match made {
+            Err(problem) => {
+                places.into_iter().for_each(|at| parts[at] = Some(Err(problem.clone())));
+            }
+            Ok(made) => {
+                for (made, Missing { at, key, question }) in made {
+                    parts[at] = Some(made.map(|made| {
+                        let kept = made.kept.clone();
+                        if let Some(key) = key {
+                            let fresh = made.fresh(&question.wanted);
+                            app.ready.cache().keep(began, &key, Share::Replicas, fresh);
+                        }
+                        kept
+                    }));
+                }
+            }
+        }
+    }
+}
+
+/// One user's answer; a panic is that user's problem.
+fn work(app: &App, question: &Question, scratch: &mut Scratch) -> Result<Made, Problem> {
+    let made = catch_unwind(AssertUnwindSafe(|| question.work(app, Rung::Whole, scratch)));
+    made.unwrap_or_else(|_| {
+        *scratch = Scratch::default();
+        app.metrics.panics.inc();
+        Err(Problem::internal())
+    })
+}
+
+/// The body: answers as they are kept, put together.
+fn written(pinned: &Pinned, users: &[String], parts: &[Part]) -> Vec<u8> {
+    let answers = parts.iter().flatten().map(Bytes::len).sum::<usize>();
+    let mut out = Vec::with_capacity(answers + 200 * users.len());
+    out.extend_from_slice(b"{\"bundle\":");
+    out.extend(to_json(&*pinned.bundle_id));
+    out.extend_from_slice(b",\"results\":[");
+    for (at, (user, part)) in users.iter().zip(parts).enumerate() {
+        out.extend_from_slice(if at == 0 { b"{\"user\":" } else { b",{\"user\":" });
+        out.extend(to_json(user));
+        match part {
+            Ok(kept) => {
+                out.extend_from_slice(b",\"answer\":");
+                out.extend_from_slice(&unframed(kept).1);
+            }
+            Err(problem) => {
+                out.extend_from_slice(b",\"problem\":");
+                out.extend(to_json(problem));
+            }
+        }
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
