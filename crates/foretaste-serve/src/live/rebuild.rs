@@ -40,7 +40,7 @@ pub(crate) fn rebuild(
 fn young(store: &dyn Store, since_ms: TimeMs, most: usize) -> Result<Vec<(u64, Event)>> {
     let mut events: Vec<(u64, Event)> = Vec::new();
     let newest = |events: &mut Vec<(u64, Event)>| {
-        events.sort_unstable_by(|a, b| (b.1.time_ms, b.0).cmp(&(a.1.time_ms, a.0)));
+        events.sort_unstable_by_key(|(key, event)| std::cmp::Reverse((event.time_ms, *key)));
         events.dedup_by_key(|(key, _)| *key);
         events.truncate(most);
     };
