@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::load::args::LoadCommand;
+
 /// A recommendation engine that one team can run by itself.
 ///
 /// Exit codes: 0 done; 1 it failed (the message says what, where and what to do); 2 the command
 /// line or the configuration is wrong and nothing was started; 3 input was refused and the store
-/// is unchanged.
+/// is unchanged; 4 and 5 a verdict of `load` (see there).
 #[derive(Debug, Parser)]
 #[command(name = "foretaste", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
@@ -63,6 +65,9 @@ pub enum Command {
     Bundle(BundleCommand),
     /// Answer over HTTP
     Serve(ServeArgs),
+    /// Send load to a server and say how long its users would have waited
+    #[command(subcommand)]
+    Load(Box<LoadCommand>),
     /// Print or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

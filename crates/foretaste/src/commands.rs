@@ -6,6 +6,7 @@ pub mod demo;
 pub mod evaluate;
 pub mod generate;
 pub mod import;
+pub mod load;
 pub mod recommend;
 pub mod serve;
 pub mod similar;

@@ -30,8 +30,10 @@ fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("foretaste: {error:#}");
     let library = error.chain().find_map(|e| e.downcast_ref::<foretaste_core::Error>());
     let is_config = error.chain().any(|e| e.is::<config::Problems>());
+    let unfit = error.chain().find_map(|e| e.downcast_ref::<commands::load::Unfit>());
     ExitCode::from(match library.map(foretaste_core::Error::kind) {
         _ if is_config => 2,
+        _ if let Some(unfit) = unfit => unfit.code,
         Some(ErrorKind::Config) => 2,
         Some(ErrorKind::Invalid) => 3,
         _ => 1,

@@ -22,6 +22,8 @@ pub struct Run {
     pub config: Config,
     /// JSON instead of tables.
     pub json: bool,
+    /// No progress.
+    pub quiet: bool,
     /// Where progress is shown.
     pub progress: Box<dyn Progress + Send>,
 }
@@ -41,6 +43,7 @@ impl Run {
             data: cli.data,
             config,
             json: cli.json,
+            quiet: cli.quiet,
         };
         match &cli.command {
             Command::Demo(args) => commands::demo::run(run, args),
@@ -53,6 +56,7 @@ impl Run {
             Command::Similar(args) => commands::similar::run(&run, args),
             Command::Bundle(command) => commands::bundle::run(&run, command),
             Command::Serve(args) => commands::serve::run(run, args),
+            Command::Load(command) => commands::load::run(&run, command),
             Command::Config(command) => commands::config::run(&run, *command),
         }
     }

@@ -1,0 +1,114 @@
+"""How fast `foretaste load` can send, beside wrk: both drive the same bare hyper server in turn, as
+closed loops of 64 connections on one thread, and the medians of the rounds are compared. What one
+request costs the generator in CPU is compared, too, because it does not depend on who else uses
+the machine.
+
+    cargo build --release -p foretaste -p foretaste-load --example hello_server
+    python load_vs_wrk.py --binary FORETASTE --server HELLO_SERVER --output FILE
+
+Needs wrk and nothing but the standard library.
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import statistics
+import subprocess
+import tempfile
+
+CONNECTIONS = 64
+SECONDS = 5
+ROUNDS = 7
+BODY_BYTES = 13
+
+SCENARIO = f"""
+[closed]
+users = {CONNECTIONS}
+seconds = {SECONDS}
+[warm_up]
+seconds_at_least = 0
+seconds_at_most = 0
+[[request]]
+kind = "path"
+path = "/"
+"""
+
+
+def cpu_seconds_of(command):
+    """Runs a command; its output and the CPU time it took, user and system."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return output.stdout, cpu
+
+
+def by_wrk(url):
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", url]
+    output, cpu = cpu_seconds_of(command)
+    n = int(re.search(r"(\d+) requests in", output)[1])
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
+    return {"rate_per_s": rate, "cpu_us_per_request": 1e6 * cpu / n}
+
+
+def by_foretaste(binary, url, folder):
+    scenario = os.path.join(folder, "closed.toml")
+    with open(scenario, "w") as out:
+        out.write(SCENARIO)
+    command = [binary, "--data", folder, "--json", "--quiet", "load", "run"]
+    # The run is not valid by its own rules: at its limit the generator measures itself.
+    output, cpu = cpu_seconds_of([*command, "--url", url, "--scenario", scenario])
+    result = json.loads(output)
+    totals = result["totals"]
+    assert totals["failed"] == 0, totals
+    return {
+        "rate_per_s": totals["achieved_per_s"],
+        "cpu_us_per_request": 1e6 * cpu / totals["requests"],
+    }
+
+
+def medians(rounds):
+    middle = lambda key: round(statistics.median(r[key] for r in rounds), 3)
+    return {key: middle(key) for key in rounds[0]}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--server", required=True)
+    parser.add_argument("--output", required=True)
+    arguments = parser.parse_args()
+    server = subprocess.Popen(
+        [arguments.server, "1", str(BODY_BYTES)], stdout=subprocess.PIPE, text=True
+    )
+    wrk, ours = [], []
+    try:
+        url = server.stdout.readline().split()[-1]
+        with tempfile.TemporaryDirectory() as folder:
+            for _ in range(ROUNDS):
+                wrk.append(by_wrk(url))
+                ours.append(by_foretaste(arguments.binary, url, folder))
+    finally:
+        server.kill()
+        server.wait()
+    share = [o["rate_per_s"] / w["rate_per_s"] for o, w in zip(ours, wrk)]
+    result = {
+        "what": f"closed loop, {CONNECTIONS} connections, 1 thread each, {SECONDS} s a round, "
+        "bare hyper server on 1 thread of the same machine",
+        "cores": os.cpu_count(),
+        "wrk": medians(wrk),
+        "foretaste_load": medians(ours),
+        "share_of_wrk_rate": round(statistics.median(share), 3),
+        "share_by_round": [round(s, 3) for s in share],
+        "rounds": {"wrk": wrk, "foretaste_load": ours},
+    }
+    print(json.dumps({key: result[key] for key in result if key != "rounds"}, indent=1))
+    with open(arguments.output, "w") as out:
+        json.dump(result, out, indent=1)
+        out.write("\n")
+
+
+if __name__ == "__main__":
+    main()
