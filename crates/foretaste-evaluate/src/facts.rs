@@ -15,7 +15,7 @@ pub struct ItemFacts {
 
 impl ItemFacts {
     /// Facts from the number of users who have each item, and the items' sorted labels (empty
-    /// lists where there are none).
+    /// lists where there are none): of tags the highest bit is set, of categories it is not.
     pub fn new(counts: &[u32], n_users: usize, labels: Vec<Vec<u32>>) -> Self {
         let bits = |&c: &u32| -((f64::from(c.max(1)) / n_users.max(1) as f64).min(1.0)).log2();
         let surprise = counts.iter().map(|c| bits(c).max(0.0) as f32).collect();

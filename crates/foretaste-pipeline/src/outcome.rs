@@ -222,3 +222,42 @@ impl fmt::Display for Fallback {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new channel needs a number here, and with it a place in [`BuiltIn::ALL`].
+    fn place(channel: BuiltIn) -> usize {
+        match channel {
+            BuiltIn::Popular => 0,
+            BuiltIn::Trending(TrendWindow::Hour) => 1,
+            BuiltIn::Trending(TrendWindow::Day) => 2,
+            BuiltIn::Trending(TrendWindow::Week) => 3,
+            BuiltIn::Latest => 4,
+            BuiltIn::Segment => 5,
+            BuiltIn::Session => 6,
+            BuiltIn::Static => 7,
+        }
+    }
+
+    /// The same for [`FilterKind::ALL`], which is the order of application.
+    fn turn(filter: FilterKind) -> usize {
+        match filter {
+            FilterKind::Hidden => 0,
+            FilterKind::Seen => 1,
+            FilterKind::Owned => 2,
+            FilterKind::Excluded => 3,
+            FilterKind::Scene => 4,
+            FilterKind::Request => 5,
+        }
+    }
+
+    #[test]
+    fn all_channels_and_filters_are_listed_in_order() {
+        let places: Vec<usize> = BuiltIn::ALL.into_iter().map(place).collect();
+        assert_eq!(places, (0..8).collect::<Vec<_>>());
+        let turns: Vec<usize> = FilterKind::ALL.into_iter().map(turn).collect();
+        assert_eq!(turns, (0..6).collect::<Vec<_>>());
+    }
+}

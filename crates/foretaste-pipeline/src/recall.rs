@@ -2,7 +2,8 @@
 //!
 //! [`ModelRecall`] asks a model of the bundle with a list of items (the user's past or session);
 //! [`TableRecall`] and [`LatestRecall`] read what is the same for everyone; [`ListRecall`] a short
-//! list that was looked up for this request. A new channel is one more implementation.
+//! list that was looked up for this request. A new channel is one more implementation, a variant of
+//! `BuiltIn` and an arm in `plan::recall`.
 
 use std::rc::Rc;
 
