@@ -22,6 +22,8 @@ use connection::{Connection, Progress};
 
 /// Requests taken up before answers are looked at again.
 const BURST: usize = 64;
+/// Steps of other work before due requests are taken up again, lest a crowd of them delays these.
+const A_TURN: usize = 16;
 /// How often requests without an answer are looked for.
 const EXPIRY_NS: u64 = 5_000_000;
 /// Bytes read at a time.
@@ -135,6 +137,9 @@ impl Run<'_> {
             for at in 0..self.engine.poller.ready.len() {
                 let event = self.engine.poller.ready[at];
                 self.on_event(event.slot, event.is_writable, event.is_closed);
+                if at % A_TURN == A_TURN - 1 {
+                    self.take_up();
+                }
             }
             self.serve_waiting();
         }
@@ -170,11 +175,16 @@ impl Run<'_> {
 
     /// Gives free connections to those who wait, longest wait first.
     fn serve_waiting(&mut self) {
+        let mut n_sent = 0;
         while !self.waiting.is_empty()
             && let Some(slot) = self.engine.free.pop()
             && let Some(pending) = self.waiting.pop_front()
         {
             self.send(slot, pending);
+            n_sent += 1;
+            if n_sent % A_TURN == 0 {
+                self.take_up();
+            }
         }
     }
 
@@ -306,6 +316,7 @@ impl Run<'_> {
         for slot in 0..self.engine.connections.len() {
             if self.engine.connections[slot].intended().is_some_and(|at| at <= limit) {
                 self.end(slot, End::Failed(Failure::Timeout));
+                self.take_up();
             }
         }
     }

@@ -269,7 +269,8 @@ impl Scenario {
     /// A shipped scenario by its name, or a file.
     ///
     /// # Errors
-    /// `Config` for a scenario with problems, `NotFound` where there is neither.
+    /// `Config` for a scenario with problems or a name that is not shipped, `NotFound` for a file
+    /// that is not there.
     pub fn open(name_or_path: &str) -> Result<Self> {
         if let Some((name, text)) = SHIPPED.iter().find(|(name, _)| *name == name_or_path) {
             return Self::parse(text, name, Path::new("."));
@@ -277,10 +278,11 @@ impl Scenario {
         let path = Path::new(name_or_path);
         if path.extension().is_none() && !path.exists() {
             let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-            return Err(Error::not_found(format!(
+            let text = format!(
                 "there is no scenario `{name_or_path}`; shipped: {}; or name a TOML file",
                 names.join(", ")
-            )));
+            );
+            return Err(Error::new(ErrorKind::Config, text));
         }
         let text = fs_err::read_to_string(path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();

@@ -6,12 +6,16 @@ use super::{aligned, ms, per_second};
 use crate::result::{RunResult, Summary};
 use crate::scenario::Pace;
 
-const SUBTITLE: &str = "Latency counts from the moment at which a request was meant to be sent, \
+const OPEN: &str = "Latency counts from the moment at which a request was meant to be sent, \
     so a server that stands still is seen by everyone who would have asked.";
+
+const CLOSED: &str = "A fixed number of users, each waiting for its answer: latency counts from \
+    the moment at which a user was ready to ask.";
 
 /// A run as one HTML page.
 pub fn run_page(result: &RunResult) -> String {
-    let mut page = Page::new(&format!("Load: {}", result.scenario), SUBTITLE);
+    let subtitle = if matches!(result.pace, Pace::Open(_)) { OPEN } else { CLOSED };
+    let mut page = Page::new(&format!("Load: {}", result.scenario), subtitle);
     banners(&mut page, result);
     page.facts(&facts(result));
     let latency = [("latency", "one", result)];

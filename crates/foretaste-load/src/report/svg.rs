@@ -31,7 +31,7 @@ pub(super) struct Curve<'a> {
 const WIDTH: f64 = 520.0;
 const HEIGHT: f64 = 262.0;
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = WIDTH - 14.0;
+const RIGHT: f64 = WIDTH - 24.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 222.0;
 /// Marks with a title are drawn on curves of at most so many points.

@@ -121,5 +121,6 @@ fn every_kind_can_be_asked_for() {
 #[test]
 fn a_name_that_is_not_shipped_is_explained() {
     let error = Scenario::open("recomend").expect_err("unknown");
+    assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("shipped: recommend, mixed"), "{error}");
 }
