@@ -24,6 +24,7 @@ use crate::metrics::{Metrics, ReasonLabel, StageLabel};
 use crate::pressure::{self, Rung, Urgency};
 use crate::ready::{self, ReadyAnswers, of_item, of_user};
 use crate::snapshots::{Pinned, Snapshots};
+use crate::warm::LastForm;
 
 /// Bodies above 64 KiB in memory at a time: at 8 MiB each, 256 MiB.
 const LARGE_BODIES: usize = 32;
@@ -33,6 +34,7 @@ pub(crate) struct App {
     pub(crate) config: ServeConfig,
     pub(crate) scenes: Scenes,
     pub(crate) ladder: Ladder,
+    pub(crate) last_form: LastForm,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) bundles: Arc<Bundles>,
@@ -86,6 +88,7 @@ impl App {
                 Arc::clone(&metrics),
             )?,
             ladder: Ladder::of(&scenes)?,
+            last_form: LastForm::default(),
             draining: AtomicBool::new(false),
             bundles: Arc::new(bundles),
             config,

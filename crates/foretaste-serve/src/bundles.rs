@@ -2,7 +2,7 @@
 //! bundle is checked as a whole before anything is swapped; whatever fails, the old one serves.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use foretaste_bundle::{Bundle, BundleId};
@@ -13,7 +13,7 @@ use tracing::{error, info};
 use crate::live::recent::Recent;
 use crate::metrics::{BundleLabels, Metrics, ReasonLabel};
 use crate::ready::{ReadyAnswers, of_bundle};
-use crate::snapshots::{Checked, Snapshots};
+use crate::snapshots::{Checked, Pinned, Snapshots};
 
 /// A bundle that failed is looked at again after this time even if `CURRENT` has not changed:
 /// the failure may have been the machine's, not the bundle's.
@@ -24,9 +24,13 @@ pub(crate) struct Bundles {
     root: PathBuf,
     live: Live,
     metrics: Arc<Metrics>,
+    before: OnceLock<BeforeLive>,
     /// Held while a bundle is opened: at most two are in memory beside the one that serves.
     turn: Mutex<Turn>,
 }
+
+/// What is to be done with a snapshot before it serves.
+pub(crate) type BeforeLive = Box<dyn Fn(&Arc<Pinned>) + Send + Sync>;
 
 /// What a bundle that goes live meets.
 pub(crate) struct Live {
@@ -71,7 +75,13 @@ impl BundleSummary {
 
 impl Bundles {
     pub(crate) fn new(root: PathBuf, live: Live, metrics: Arc<Metrics>) -> Self {
-        Self { root, live, metrics, turn: Mutex::default() }
+        Self { root, live, metrics, before: OnceLock::new(), turn: Mutex::default() }
+    }
+
+    /// From now on `before` sees each snapshot before it serves.
+    pub(crate) fn before_live(&self, before: BeforeLive) {
+        // It is set once, when the server has been put together.
+        let _ = self.before.set(before);
     }
 
     /// Opens and checks a bundle without letting it serve; it stays in memory for `promote`.
@@ -168,6 +178,11 @@ impl Bundles {
     fn go_live(&self, turn: &mut Turn, checked: Checked) -> Result<BundleSummary> {
         let before = self.live_id();
         let Live { store, snapshots, recent, ready } = &self.live;
+        if let Some(prepare) = self.before.get()
+            && let Ok(next) = snapshots.preview(&checked, store.as_ref())
+        {
+            prepare(&next);
+        }
         if let Err(failure) = snapshots.go_live(&checked, store.as_ref(), recent) {
             turn.failed = Some((checked.bundle.id().clone(), Instant::now()));
             let reason = "store";

@@ -18,6 +18,7 @@ use crate::app::{App, now_ms};
 use crate::config::{ServeConfig, millis};
 use crate::http::{Front, Listener};
 use crate::net::accept::Site;
+use crate::warm::warm;
 
 /// How often the cache is asked to give back what is above its mark.
 const CACHE_TICK_MS: u64 = 1_000;
@@ -65,10 +66,12 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || {
             let app = App::open(config, store, bundles_root, scenes)?;
             follow(&app);
+            let app = Arc::new(app);
+            keep_warm(&app);
             Ok::<_, Error>(app)
         });
         let app = opened.await.map_err(|e| Error::internal("start-up").with_source(e))??;
-        Ok(Self { app: Arc::new(app), public, admin, addresses })
+        Ok(Self { app, public, admin, addresses })
     }
 
     /// Where it listens.
@@ -192,6 +195,19 @@ fn follow(app: &App) {
         Ok(false) => {}
         Err(error) => warn!(%error, "the current bundle cannot be taken up"),
     }
+}
+
+/// Makes answers ahead now, and before each bundle that goes live later.
+fn keep_warm(app: &Arc<App>) {
+    if let Some(pinned) = app.snapshots.pin() {
+        warm(app, &pinned);
+    }
+    let server = Arc::downgrade(app);
+    app.bundles.before_live(Box::new(move |next| {
+        if let Some(app) = server.upgrade() {
+            warm(&app, next);
+        }
+    }));
 }
 
 async fn publish_trends(app: Arc<App>) {

@@ -93,6 +93,19 @@ impl Snapshots {
         self.trends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What would serve if a checked bundle went live now, without live trends.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn preview(&self, checked: &Checked, store: &dyn Store) -> Result<Arc<Pinned>> {
+        let weights = Arc::new(weights_of(&checked.bundle.manifest().config));
+        let fresh = Snapshot::new(Arc::clone(&checked.bundle));
+        let hidden = Arc::new(hidden_now(&fresh, store)?);
+        let number = self.pin().map_or(1, |p| p.trends.number + 1);
+        let trends = TrendsOf { number, at_ms: 0 };
+        Ok(Arc::new(Pinned::new(fresh.with_hidden(hidden), checked, weights, trends)))
+    }
+
     /// Makes a checked bundle the one that serves, with what has happened since it was built.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod changes;
+mod cluster;
 mod faults;
 mod flights;
 mod hit_rate;

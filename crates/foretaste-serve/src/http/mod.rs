@@ -22,7 +22,7 @@ pub(crate) mod asked;
 mod batch;
 pub(crate) mod body;
 pub(crate) mod browse;
-mod computing;
+pub(crate) mod computing;
 mod encoding;
 pub(crate) mod envelope;
 pub(crate) mod health;

@@ -103,6 +103,9 @@ pub(crate) async fn answer(
         false => app.ready.key(&pinned, scene, &wanted, (&asked, &known)),
     };
     let found = key.as_ref().and_then(|key| app.ready.find(key));
+    if found.is_none() {
+        app.last_form.note(scene.name(), &wanted, &asked);
+    }
     let question = Question::new(Arc::clone(&pinned), scene, (wanted, asked), known);
     let (source, key, loaded) = match (key, found) {
         (None, _) => {

@@ -145,6 +145,21 @@ impl Recent {
         shard.users.get(user).cloned().unwrap_or_default()
     }
 
+    /// About `most` users whose events came last, latest first within each shard.
+    pub(crate) fn latest(&self, most: usize) -> Vec<Arc<str>> {
+        let per_shard = most.div_ceil(SHARDS);
+        let mut latest = Vec::with_capacity(most);
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = HashSet::new();
+            let users = shard.order.iter().rev().map(|(user, _)| user);
+            let fresh = users.filter(|user| seen.insert(Arc::clone(user)));
+            latest.extend(fresh.take(per_shard).cloned());
+        }
+        latest.truncate(most);
+        latest
+    }
+
     /// Forgets what `user` did.
     pub(crate) fn erase(&self, user: &str) {
         let mut guard = self.shard(user);
@@ -287,6 +302,19 @@ mod tests {
         });
         assert!(recent.shard("u").order.len() < 100);
         assert_eq!(items(&recent, "u"), ["9998", "9999"]);
+    }
+
+    #[test]
+    fn the_latest_users_are_named_once() {
+        let recent = Recent::new(10, 1_000);
+        for n in 0..300 {
+            recent.record(&event(&format!("user {}", n % 100), &n.to_string()));
+        }
+        let mut latest = recent.latest(1_000);
+        latest.sort();
+        assert_eq!(latest.len(), 100);
+        latest.dedup();
+        assert_eq!((latest.len(), recent.latest(7).len()), (100, 7));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::client::{Response, get, get_with, post, request};
 use crate::world::{World, patient, write_bundle};
 
 async fn world(enabled: bool) -> World {
-    let cache = CacheConfig { enabled, ..CacheConfig::default() };
+    let cache = CacheConfig { enabled, warm_users: 0, ..CacheConfig::default() };
     // Trends move answers by the clock; here only what is done may move them.
     let config = ServeConfig { cache, trends_ms: 3_600_000, ..patient() };
     World::with(config, Arc::new(MemoryStore::new()), true).await
@@ -173,6 +173,29 @@ async fn an_erased_user_leaves_nothing_behind() {
     assert_eq!(metric(world.at, entries).await, 2);
     request(world.at, "DELETE", "/v1/users/u1", "").await.expect(200);
     assert_eq!(metric(world.at, entries).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_active_finds_an_answer_ready_at_the_start_and_after_a_swap() {
+    let config = ServeConfig { cache: CacheConfig::default(), ..patient() };
+    let store = Arc::new(MemoryStore::new());
+    let mut world = World::with(config.clone(), store.clone(), true).await;
+    for path in ["/v1/popular", "/v1/latest", "/v1/trending"] {
+        assert_eq!(source(&get(world.at, path).await), "HIT", "{path}");
+    }
+    let event = json!({ "user": "u1", "item": "item-20", "kind": "view" });
+    post(world.at, "/v1/events", &event.to_string()).await.expect(200);
+    let path = "/v1/recommend/u1?k=4";
+    assert_eq!(source(&get(world.at, path).await), "MISS");
+    let next = write_bundle(world.folder.path(), 2);
+    let body = json!({ "id": next.as_str() }).to_string();
+    post(world.at, "/v1/admin/bundles:promote", &body).await.expect(200);
+    let ready = get(world.at, path).await.expect(200);
+    assert_eq!((source(&ready), ready.header("x-foretaste-bundle")), ("HIT", Some(next.as_str())));
+    assert_eq!(get_with(world.at, path, "cache-control: no-cache\r\n").await.body, ready.body);
+    world.ask_to_stop();
+    let world = World::in_folder(config, store, world.stopped().await).await;
+    assert_eq!(source(&get(world.at, "/v1/recommend/u1").await), "HIT");
 }
 
 /// One world with the cache and one without, done the same to.

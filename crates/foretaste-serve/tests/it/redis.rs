@@ -56,7 +56,7 @@ impl Drop for Redis {
 async fn world(port: u16) -> World {
     let urls = vec![format!("redis://127.0.0.1:{port}/")];
     let redis = RedisConfig { urls, operation_ms: 2_000, ..RedisConfig::default() };
-    let cache = CacheConfig { redis, ..CacheConfig::default() };
+    let cache = CacheConfig { redis, warm_users: 0, ..CacheConfig::default() };
     let config = ServeConfig { cache, trends_ms: 3_600_000, ..patient() };
     let world = World::with(config, Arc::new(MemoryStore::new()), true).await;
     eventually("connected to Redis", || async { has(&world, "cache_redis_up 1").await }).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use foretaste_bundle::{
     BundleContents, BundleId, Channel, ChannelModel, ItemItem, ManifestHead, Popularity,
 };
+use foretaste_cache::CacheConfig;
 use foretaste_core::{Csr, IdTable, Interactions, Item, Result};
 use foretaste_pipeline::{SceneConfig, Scenes};
 use foretaste_serve::{Addresses, ServeConfig, Server, Timeouts};
@@ -109,6 +110,8 @@ pub fn quick() -> ServeConfig {
     ServeConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         cpu_threads: 2,
+        // Nothing is made ahead unless a test is about that.
+        cache: CacheConfig { warm_users: 0, ..CacheConfig::default() },
         watch_ms: 20,
         trends_ms: 20,
         timeouts: Timeouts {
