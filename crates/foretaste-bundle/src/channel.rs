@@ -98,6 +98,17 @@ impl LoadedChannel {
         }
     }
 
+    /// Multiply-adds of [`LoadedChannel::prepare`] and [`LoadedChannel::search`] for a history of
+    /// `n` items, roughly: for deciding what is worth doing beside what.
+    pub fn work(&self, n: usize) -> usize {
+        match &self.model {
+            LoadedModel::ItemItem(m) | LoadedModel::Content(m) => m.work(n),
+            LoadedModel::LowRank(m) => n * m.vectors().dims() + m.vectors().work(),
+            LoadedModel::Ials(m) => m.work(n),
+            LoadedModel::UserUser(m) => m.work(),
+        }
+    }
+
     /// Computes the user's side from a history of (item, weight), items distinct.
     ///
     /// # Cost

@@ -4,6 +4,7 @@
 use foretaste_bundle::ChannelScratch;
 use foretaste_core::{BitSet, ItemIdx};
 
+use crate::executor::Executor;
 use crate::plan::Planned;
 
 /// In a column of ranks: the channel did not propose the item.
@@ -39,13 +40,17 @@ pub(crate) struct Scored {
 
 impl Candidates {
     /// Asks every channel for its best `n` allowed items. Returns the number of distinct ones.
-    pub fn search(&mut self, plan: &[Planned<'_>], allowed: &BitSet, n: usize) -> usize {
+    pub fn search(
+        &mut self,
+        plan: &[Planned<'_>],
+        (allowed, n): (&BitSet, usize),
+        executor: &Executor,
+    ) -> usize {
         self.reserve_columns(plan.len());
+        executor.search(plan, (allowed, n), (&mut self.scratch, &mut self.proposals));
         self.members.reset_empty(allowed.len());
-        for (c, channel) in plan.iter().enumerate() {
-            channel.recall.prepare(&mut self.scratch[c]);
-            channel.recall.search(allowed, n, &mut self.scratch[c], &mut self.proposals[c]);
-            self.proposals[c].iter().for_each(|&(item, _)| self.members.insert(item));
+        for &(item, _) in self.proposals[..plan.len()].iter().flatten() {
+            self.members.insert(item);
         }
         self.collect_members();
         self.items.len()

@@ -50,5 +50,6 @@ fn serves(
 }
 
 fn search(request: &Request<'_>, plan: &[Planned<'_>], scratch: &mut Scratch) {
-    scratch.candidates.search(plan, &scratch.allowed, request.proposals());
+    let Scratch { candidates, allowed, executor, .. } = scratch;
+    candidates.search(plan, (allowed, request.proposals()), executor);
 }

@@ -18,6 +18,7 @@ pub mod scene;
 pub mod snapshot;
 
 mod candidates;
+mod executor;
 mod fallback;
 mod fill;
 mod likeness;
@@ -32,6 +33,7 @@ mod tables;
 
 pub use batch::{Batch, BatchScratch};
 pub use channel_scores::{ChannelColumn, ChannelScores, channel_scores};
+pub use executor::Executor;
 pub use explain::{ChannelExplanation, Explanation, explain};
 pub use filter::{AttributeIs, FilterExpr, PriceRange};
 pub use listing::{Listing, listing};

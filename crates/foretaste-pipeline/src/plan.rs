@@ -1,7 +1,7 @@
 //! Which channels take part in one request, with which weights: the scene's settings bound to the
 //! channels that the bundle really has.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use foretaste_bundle::LoadedChannel;
 use foretaste_core::ItemIdx;
@@ -22,7 +22,7 @@ pub(crate) struct Planned<'a> {
 }
 
 /// Items with weights, shared by the channels that are asked with them.
-pub(crate) type Asked = Rc<[(ItemIdx, f32)]>;
+pub(crate) type Asked = Arc<[(ItemIdx, f32)]>;
 
 /// The scene's channels, asked with the user's past, in order of their names. `None` names a
 /// request that the past serves; a fallback adds its own channel at full weight, and all but

@@ -5,7 +5,7 @@
 //! list that was looked up for this request. A new channel is one more implementation, a variant of
 //! `BuiltIn` and an arm in `plan::recall`.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use foretaste_bundle::{Asking, ChannelScratch, ItemTable, LoadedChannel};
 use foretaste_core::topk::{TopK, by_rank};
@@ -13,7 +13,7 @@ use foretaste_core::{BitSet, ItemIdx, TimeMs};
 
 /// A way to find candidates for one request. All scores are raw; [`Recall::scale`] makes them
 /// comparable. Methods other than `prepare` need it to have been called with the same scratch.
-pub trait Recall {
+pub trait Recall: Sync {
     /// Does the work that the other methods share.
     fn prepare(&self, _scratch: &mut ChannelScratch) {}
 
@@ -46,6 +46,11 @@ pub trait Recall {
         out.clear();
     }
 
+    /// Multiply-adds of `prepare` and `search`, roughly.
+    fn work(&self) -> usize {
+        0
+    }
+
     /// What a raw score is divided by. Positive for a channel that has something to say.
     fn scale(&self) -> f32;
 
@@ -58,14 +63,14 @@ pub trait Recall {
 /// A model of the bundle, asked with a list of items.
 pub struct ModelRecall<'a> {
     channel: &'a LoadedChannel,
-    asked_with: Rc<[(ItemIdx, f32)]>,
+    asked_with: Arc<[(ItemIdx, f32)]>,
     /// The user's vector and the result of the search, where they are known.
     searched: Option<&'a Asking>,
 }
 
 impl<'a> ModelRecall<'a> {
     /// Asks `channel` with items and their weights (ascending by item, distinct, positive).
-    pub fn new(channel: &'a LoadedChannel, asked_with: Rc<[(ItemIdx, f32)]>) -> Self {
+    pub fn new(channel: &'a LoadedChannel, asked_with: Arc<[(ItemIdx, f32)]>) -> Self {
         Self { channel, asked_with, searched: None }
     }
 
@@ -116,6 +121,13 @@ impl Recall for ModelRecall<'_> {
         out.clear();
         if !self.asked_with.is_empty() {
             self.channel.contributions(item, &self.asked_with, scratch, out);
+        }
+    }
+
+    fn work(&self) -> usize {
+        match (self.searched, self.asked_with.len()) {
+            (Some(_), _) | (None, 0) => 0,
+            (None, n) => self.channel.work(n),
         }
     }
 

@@ -5,6 +5,7 @@ use foretaste_core::{BitSet, ItemIdx, Limits};
 
 use crate::batch::Ahead;
 use crate::candidates::Candidates;
+use crate::executor::Executor;
 use crate::merge::Merged;
 use crate::outcome::{Fallback, Outcome, StageWork};
 use crate::plan::{self, Planned};
@@ -17,6 +18,14 @@ pub struct Scratch {
     pub(crate) allowed: BitSet,
     pub(crate) candidates: Candidates,
     pub(crate) similar: ChannelScratch,
+    pub(crate) executor: Executor,
+}
+
+impl Scratch {
+    /// Lets further requests with this scratch be helped by `executor`; answers do not change.
+    pub fn set_executor(&mut self, executor: Executor) {
+        self.executor = executor;
+    }
 }
 
 /// The three inputs of a request, and the number of items that it wants.

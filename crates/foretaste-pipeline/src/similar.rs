@@ -48,8 +48,8 @@ pub fn similar(
 
 fn search(request: &Request<'_>, plan: &[Planned<'_>], scratch: &mut Scratch) -> usize {
     let n = request.proposals();
-    let Scratch { candidates, allowed, .. } = scratch;
-    Candidates::search(candidates, plan, allowed, n)
+    let Scratch { candidates, allowed, executor, .. } = scratch;
+    Candidates::search(candidates, plan, (allowed, n), executor)
 }
 
 /// The neighbours that each model of the scene knows, in order of the models' names.

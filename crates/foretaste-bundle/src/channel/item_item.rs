@@ -54,6 +54,11 @@ impl LoadedItemItem {
         }
     }
 
+    /// Additions at random places take as long as some multiply-adds in a row.
+    pub(crate) fn work(&self, n: usize) -> usize {
+        4 * n * self.indices.get().len() / self.n_items.max(1)
+    }
+
     pub(crate) fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
         let similar = self.similar();
         let additions = history.iter().map(|&(item, _)| similar.row(item as usize).0.len()).sum();

@@ -78,6 +78,11 @@ impl LoadedUserUser {
         total
     }
 
+    /// Postings read, and as much again for the neighbours' rows.
+    pub(crate) fn work(&self) -> usize {
+        8 * self.settings.max_postings
+    }
+
     pub(crate) fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
         self.find_neighbours(history, scratch);
         let votes = |&(user, _): &(UserIdx, f32)| self.histories.of_user(user).0.len();

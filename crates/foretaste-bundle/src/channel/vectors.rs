@@ -92,6 +92,11 @@ impl VectorIndex {
     }
 
     /// Exact scores of `items` with the user's vector.
+    /// Multiply-adds of a search in units of f32: four bytes count as one.
+    pub(crate) fn work(&self) -> usize {
+        self.n_items * self.dims / 4
+    }
+
     pub(crate) fn score(&self, items: &[ItemIdx], query: &[f32], out: &mut [f32]) {
         dot_rows(query, self.rows.get(), items, out);
     }

@@ -1,12 +1,14 @@
 //! What holds for every request, whatever the scene and the query.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use foretaste_core::{ItemIdx, Rng};
 use foretaste_pipeline::diversify::{CapConfig, DiversityConfig, Similarity};
 use foretaste_pipeline::{
-    Batch, BatchScratch, ChannelConfig, Degraded, FilterExpr, Merge, Outcome, Query, Scene,
-    SceneConfig, Scratch, Snapshot, explain, run,
+    Batch, BatchScratch, ChannelConfig, Degraded, Executor, FilterExpr, Merge, Outcome, Query,
+    Scene, SceneConfig, Scratch, Snapshot, explain, run,
 };
 
 use crate::planted::{self, random_query, scene};
@@ -133,6 +135,18 @@ fn the_same_request_gives_the_same_answer_in_used_scratch() {
     everywhere(|snapshot, scene, query, place| {
         let fresh = answer(snapshot, scene, query);
         assert_eq!(run(snapshot, scene, query, &mut scratch.borrow_mut()), fresh, "{place}");
+    });
+}
+
+#[test]
+fn helpers_change_nothing() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
+    let mut helped = Scratch::default();
+    helped.set_executor(Executor::Pool { pool: Arc::new(pool), least_work: 0 });
+    let helped = RefCell::new(helped);
+    everywhere(|snapshot, scene, query, at| {
+        let together = run(snapshot, scene, query, &mut helped.borrow_mut());
+        assert_eq!(together, answer(snapshot, scene, query), "{at}");
     });
 }
 
