@@ -23,11 +23,14 @@ pub enum Executor {
     },
 }
 
+/// Items with raw scores.
+type Found = Vec<(ItemIdx, f32)>;
+
 /// What one channel searches with and finds.
 struct Job<'a, 'p> {
     channel: &'a Planned<'p>,
     scratch: &'a mut ChannelScratch,
-    found: &'a mut Vec<(ItemIdx, f32)>,
+    found: &'a mut Found,
 }
 
 impl Job<'_, '_> {
@@ -55,7 +58,7 @@ impl Executor {
         &self,
         plan: &[Planned<'_>],
         (allowed, n): (&BitSet, usize),
-        (scratch, found): (&mut [ChannelScratch], &mut [Vec<(ItemIdx, f32)>]),
+        (scratch, found): (&mut [ChannelScratch], &mut [Found]),
     ) {
         let jobs = plan.iter().zip(scratch).zip(found);
         let jobs = jobs.map(|((channel, scratch), found)| Job { channel, scratch, found });

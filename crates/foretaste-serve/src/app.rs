@@ -1,12 +1,12 @@
 //! What every handler shares: the store's door, live state, snapshots, workers, metrics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use foretaste_core::{Event, Result, TimeMs};
-use foretaste_pipeline::{Scene, Scenes, Scratch};
+use foretaste_core::{Error, ErrorKind, Event, Result, TimeMs};
+use foretaste_pipeline::{Executor, Scene, Scenes, Scratch};
 use foretaste_store::{AppendOutcome, Store};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
@@ -47,7 +47,24 @@ pub(crate) struct App {
     store_slots: Semaphore,
     large_bodies: Semaphore,
     cpu: CpuPool<Scratch>,
+    /// Who helps with an answer while there is no other to compute.
+    helpers: Executor,
     draining: AtomicBool,
+    /// Events in the store's log, about.
+    log_events: AtomicU64,
+}
+
+/// Threads that do nothing but help.
+fn helpers(n_threads: usize) -> Result<Executor> {
+    if n_threads == 0 {
+        return Ok(Executor::Inline);
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .thread_name(|i| format!("helper-{i}"))
+        .build()
+        .map_err(|e| Error::new(ErrorKind::Exhausted, "threads that help").with_source(e))?;
+    Ok(Executor::helped_by(Arc::new(pool)))
 }
 
 impl App {
@@ -87,9 +104,11 @@ impl App {
                 (config.cpu_queue, millis(config.queue_target_ms)),
                 Arc::clone(&metrics),
             )?,
+            helpers: helpers(config.cpu_helpers)?,
             ladder: Ladder::of(&scenes)?,
             last_form: LastForm::default(),
             draining: AtomicBool::new(false),
+            log_events: AtomicU64::new(store.counts()?.log_events),
             bundles: Arc::new(bundles),
             config,
             scenes,
@@ -104,11 +123,12 @@ impl App {
     /// Moves the events of a long log to long-term storage; returns how many. Live state keeps
     /// them.
     pub(crate) fn seal_log(&self) -> Result<u64> {
-        let events = self.store.counts()?.log_events;
+        let events = self.log_events.load(Relaxed);
         if events < self.config.seal_events {
             return Ok(0);
         }
         self.store.seal()?;
+        self.log_events.fetch_sub(events, Relaxed);
         Ok(events)
     }
 
@@ -192,7 +212,12 @@ impl App {
         &self,
         job: impl FnOnce(&mut Scratch) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        self.cpu.run(job).await.map_err(|refused| match refused {
+        let executor = if self.cpu.is_idle() { self.helpers.clone() } else { Executor::Inline };
+        let helped = move |scratch: &mut Scratch| {
+            scratch.set_executor(executor);
+            job(scratch)
+        };
+        self.cpu.run(helped).await.map_err(|refused| match refused {
             Refused::Full => Problem::unavailable("busy", "too many requests wait; try again"),
             Refused::Closed => Problem::unavailable("stopping", "the server is shutting down"),
             Refused::Panicked => Problem::internal(),
@@ -207,6 +232,7 @@ impl App {
         self.store(move |app, store| {
             let outcome = store.append_events(&events)?;
             app.metrics.events_written.inc_by(outcome.accepted as u64);
+            app.log_events.fetch_add(outcome.accepted as u64, Relaxed);
             app.metrics.events_duplicate.inc_by(outcome.duplicates as u64);
             if outcome.accepted > 0 {
                 app.take_notice(&events);

@@ -21,6 +21,8 @@ pub struct ServeConfig {
     pub public_metrics: bool,
     /// Worker threads that compute answers; 0 = one per core.
     pub cpu_threads: usize,
+    /// Threads that help to compute an answer while there is no other to compute; 0 = none.
+    pub cpu_helpers: usize,
     /// Requests that may wait for a worker; more are refused with 503.
     pub cpu_queue: usize,
     /// Wait for a worker that is aimed at, in ms: from once this on answers are leaner, from twice
@@ -59,6 +61,7 @@ impl Default for ServeConfig {
             admin_listen: None,
             public_metrics: false,
             cpu_threads: 0,
+            cpu_helpers: 1,
             cpu_queue: 1_024,
             queue_target_ms: 10,
             max_connections: 10_000,

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ struct Queue<S> {
     wake: Condvar,
     most: usize,
     gauge: Gauge,
+    /// Jobs that are queued or running.
+    open: AtomicUsize,
     metrics: Arc<Metrics>,
 }
 
@@ -70,7 +73,8 @@ impl<S: Default + 'static> CpuPool<S> {
     ) -> Result<Self> {
         let state = Mutex::new(State { jobs: VecDeque::with_capacity(most), closed: false });
         let gauge = Gauge::new(n_threads, target);
-        let queue = Arc::new(Queue { state, wake: Condvar::new(), most, gauge, metrics });
+        let (wake, open) = (Condvar::new(), AtomicUsize::new(0));
+        let queue = Arc::new(Queue { state, wake, most, gauge, open, metrics });
         let mut pool = Self { queue, threads: Vec::with_capacity(n_threads) };
         for i in 0..n_threads {
             let queue = Arc::clone(&pool.queue);
@@ -82,6 +86,11 @@ impl<S: Default + 'static> CpuPool<S> {
             pool.threads.push(handle);
         }
         Ok(pool)
+    }
+
+    /// Whether no job is queued or running.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.open.load(Relaxed) == 0
     }
 
     /// How hard the workers are pressed.
@@ -133,6 +142,7 @@ impl<S: Default + 'static> CpuPool<S> {
             return Err(Refused::Full);
         }
         state.jobs.push_back(job);
+        self.queue.open.fetch_add(1, Relaxed);
         self.queue.show_depth(state.jobs.len());
         drop(state);
         self.queue.wake.notify_one();
@@ -156,6 +166,7 @@ fn work<S: Default>(queue: &Queue<S>) {
     let mut scratch = S::default();
     while let Some(job) = next(queue) {
         job(&mut scratch);
+        queue.open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -221,6 +232,20 @@ mod tests {
         gate.wait();
         assert_eq!(waiting.await, Ok(7));
         assert_eq!(busy.await.expect("joined"), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_pool_is_idle_when_no_job_is_queued_or_running() {
+        let pool = Arc::new(pool(1, 4));
+        assert!(pool.is_idle());
+        let inside = Arc::clone(&pool);
+        assert_eq!(pool.run(move |_| inside.is_idle()).await, Ok(false));
+        let panicked: std::result::Result<(), _> = pool.run(|_| panic!("planted")).await;
+        assert_eq!(panicked, Err(Refused::Panicked));
+        // The answer may arrive a moment before the worker has put the job down.
+        while !pool.is_idle() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ use crate::warm::warm;
 /// How often the cache is asked to give back what is above its mark.
 const CACHE_TICK_MS: u64 = 1_000;
 /// How often the length of the event log is looked at, in ms.
-const SEAL_TICK_MS: u64 = 5_000;
+const SEAL_TICK_MS: u64 = 1_000;
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -192,7 +192,7 @@ pub fn write_bundle(root: &Path, seed: u64) -> BundleId {
 
 /// Waits for something that must happen soon.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut happened: impl FnMut() -> F) {
-    for _ in 0..1_000 {
+    for _ in 0..6_000 {
         if happened().await {
             return;
         }
