@@ -2,7 +2,7 @@
 
 use foretaste_bundle::{BundleContents, Channel, ManifestHead, Popularity};
 use foretaste_core::{Interactions, TimeMs};
-use foretaste_train::popularity::{SegmentConfig, segments};
+use foretaste_train::segments::{SegmentConfig, segments};
 
 use crate::assemble::Assembled;
 

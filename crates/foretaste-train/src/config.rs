@@ -9,10 +9,8 @@ use crate::content::ContentConfig;
 use crate::ease::{self, EaseConfig};
 use crate::ials::IalsConfig;
 use crate::item_item::ItemItemConfig;
-use crate::popularity::SegmentConfig;
 use crate::spectral::SpectralConfig;
 use crate::user_user::UserUserConfig;
-use crate::weights::WeightConfig;
 
 /// Names of the channels that [`crate::fit_channels`] can train.
 pub const CHANNELS: [&str; 6] = ["item_item", "ease", "spectral", "ials", "user_user", "content"];
@@ -36,10 +34,6 @@ pub struct TrainConfig {
     pub blend: BTreeMap<String, f32>,
     /// Users whose scores are measured to make channels comparable.
     pub scale_users: usize,
-    /// From events to interactions.
-    pub weights: WeightConfig,
-    /// What users who share an attribute like.
-    pub segments: SegmentConfig,
     /// Item-item similarity.
     pub item_item: Option<ItemItemConfig>,
     /// EASE: dense up to 20,000 items, local above.
@@ -64,8 +58,6 @@ impl Default for TrainConfig {
             channels: Vec::new(),
             blend: BTreeMap::new(),
             scale_users: 256,
-            weights: WeightConfig::default(),
-            segments: SegmentConfig::default(),
             item_item: None,
             ease: None,
             spectral: None,

@@ -13,14 +13,13 @@ mod gram;
 pub mod ials;
 pub mod item_item;
 pub mod local_ease;
-pub mod popularity;
 mod product;
 mod scale;
+pub mod segments;
 mod small;
 pub mod spectral;
 pub mod svd;
 pub mod user_user;
-pub mod weights;
 
 pub use channels::{TrainInput, fit_channels};
 pub use config::{Resolved, TrainConfig};

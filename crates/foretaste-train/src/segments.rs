@@ -1,48 +1,11 @@
-//! What is used much: in all, lately, and by users who share an attribute.
+//! What users who share an attribute like.
 
 use std::collections::BTreeMap;
 
-use foretaste_bundle::{Popularity, Segment};
+use foretaste_bundle::Segment;
 use foretaste_core::topk::TopK;
-use foretaste_core::{EventBatch, Interactions, TimeMs, User};
+use foretaste_core::{Interactions, User};
 use serde::{Deserialize, Serialize};
-
-use crate::weights::{ABSENT, decay};
-
-const HOUR_DAYS: f32 = 1.0 / 24.0;
-
-/// Sums of event weights per item, without decay and with half-lives of 1 hour, 24 hours and 7
-/// days as of `as_of_ms`. `items` numbers the batch's items, [`ABSENT`] for none; `kinds` is the
-/// weight per kind of the batch, of which the positive ones count.
-///
-/// # Units
-/// Weights; events without a time count in the total only.
-///
-/// # Cost
-/// O(events), one pass, in f64.
-pub fn fit(
-    batch: &EventBatch,
-    items: &[u32],
-    n_items: usize,
-    (kinds, as_of_ms): (&[f32], TimeMs),
-) -> Popularity {
-    let mut sums = vec![[0f64; 4]; n_items];
-    for e in 0..batch.len() {
-        let (item, weight) = (items[batch.item[e] as usize], kinds[batch.kind[e] as usize]);
-        if item == ABSENT || weight <= 0.0 {
-            continue;
-        }
-        let (sums, weight) = (&mut sums[item as usize], f64::from(weight));
-        sums[0] += weight;
-        if batch.time_ms[e] != 0 {
-            for (sum, days) in sums[1..].iter_mut().zip([HOUR_DAYS, 1.0, 7.0]) {
-                *sum += weight * decay(batch.time_ms[e], as_of_ms, Some(days));
-            }
-        }
-    }
-    let column = |c: usize| sums.iter().map(|s| s[c] as f32).collect();
-    Popularity { total: column(0), hour: column(1), day: column(2), week: column(3) }
-}
 
 /// Settings of [`segments`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,29 +68,9 @@ pub fn segments<'a>(
 
 #[cfg(test)]
 mod tests {
-    use foretaste_core::{Csr, Event};
+    use foretaste_core::Csr;
 
     use super::*;
-
-    #[test]
-    fn each_window_halves_at_its_own_pace() {
-        const HOUR: TimeMs = 3_600_000;
-        let mut batch = EventBatch::default();
-        for (item, time_ms) in [("now", 1000 * HOUR), ("day", 976 * HOUR), ("when", 0)] {
-            batch.push(&Event {
-                event_id: None,
-                user: "u".into(),
-                item: item.into(),
-                kind: "view".into(),
-                value: 1.0,
-                time_ms,
-                context: None,
-            });
-        }
-        let p = fit(&batch, &[0, 1, 2], 3, (&[2.0], 1000 * HOUR));
-        assert_eq!((p.total, p.day), (vec![2.0; 3], vec![2.0, 1.0, 0.0]));
-        assert!(p.hour[1] < 1e-6 && (p.week[1] - 2.0 * 0.5f32.powf(1.0 / 7.0)).abs() < 1e-6);
-    }
 
     #[test]
     fn a_segment_lists_what_its_users_use() {
