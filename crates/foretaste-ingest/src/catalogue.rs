@@ -109,7 +109,8 @@ impl<'a> RecordCollector<'a> {
         })
     }
 
-    fn item(&self, cells: &[Cell<'_>]) -> Result<Item, Reason> {
+    /// The item that a row is.
+    pub fn item(&self, cells: &[Cell<'_>]) -> Result<Item, Reason> {
         let places = &self.places;
         let item_id = id(at(cells, places.id), Reason::MissingItem)?;
         let mut categories = words(at(cells, places.categories))?;
@@ -131,7 +132,8 @@ impl<'a> RecordCollector<'a> {
         })
     }
 
-    fn user(&self, cells: &[Cell<'_>]) -> Result<User, Reason> {
+    /// The user that a row is.
+    pub fn user(&self, cells: &[Cell<'_>]) -> Result<User, Reason> {
         Ok(User {
             user_id: id(at(cells, self.places.id), Reason::MissingUser)?.to_owned(),
             attributes: attributes(&self.places, cells)?,

@@ -1,10 +1,10 @@
-//! Importers of files: what people have (CSV, TSV, JSONL, Parquet, MovieLens, lists) into a store.
+//! Importers: what people have (CSV, TSV, JSONL, Parquet, MovieLens, lists, tables) into a store.
 //!
 //! Every layout is reduced to rows of named cells; one collector makes events of them, another
 //! items and users. A bad row never stops an import: it is counted by reason and written to the
 //! quarantine, until the share of bad rows exceeds a limit; then nothing of the import is stored.
-//! An import of events becomes visible by one commit. The crate does not talk to databases or the
-//! network, and knows nothing about features and models.
+//! An import of events becomes visible by one commit. [`tables`] reads live databases, again and
+//! again. The crate knows nothing about features and models.
 
 mod catalogue;
 mod cells;
@@ -22,6 +22,7 @@ mod movielens;
 mod quarantine;
 mod report;
 mod request;
+pub mod tables;
 mod times;
 
 pub use import::import;

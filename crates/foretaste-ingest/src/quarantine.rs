@@ -23,12 +23,27 @@ pub struct Quarantine {
     file: Option<BufWriter<fs_err::File>>,
     rows: u64,
     bad: BTreeMap<Reason, u64>,
+    consequence: &'static str,
 }
 
 impl Quarantine {
     /// Watches over a file; `path` is made when the first bad row comes.
     pub fn new(path: PathBuf, max_bad_share: f64) -> Self {
-        Self { path, max_bad_share, file: None, rows: 0, bad: BTreeMap::new() }
+        let consequence = "nothing was imported";
+        Self { path, max_bad_share, file: None, rows: 0, bad: BTreeMap::new(), consequence }
+    }
+
+    /// What people are told when too many rows were bad.
+    pub fn consequence(self, consequence: &'static str) -> Self {
+        Self { consequence, ..self }
+    }
+
+    /// Brings rejected rows to the disk.
+    pub fn flush(&mut self) -> Result<()> {
+        if let Some(file) = &mut self.file {
+            file.flush()?;
+        }
+        Ok(())
     }
 
     /// Takes note of what became of a row.
@@ -74,9 +89,7 @@ impl Quarantine {
     /// # Errors
     /// `Invalid` when there were rows and none was good.
     pub fn finish(&mut self) -> Result<()> {
-        if let Some(file) = &mut self.file {
-            file.flush()?;
-        }
+        self.flush()?;
         let all_bad = self.rows > 0 && self.n_bad() == self.rows;
         if all_bad { Err(self.too_many()) } else { Ok(()) }
     }
@@ -88,12 +101,13 @@ impl Quarantine {
         reasons.sort_unstable_by(|a, b| b.cmp(a));
         let top: Vec<_> = reasons.iter().take(3).map(|(n, r)| format!("{r} {n}")).collect();
         Error::invalid(format!(
-            "{} of {} rows are bad ({}), more than the limit of {}%; nothing was imported. See {} \
+            "{} of {} rows are bad ({}), more than the limit of {}%; {}. See {} \
              and correct the file, the column mapping or the limit",
             self.n_bad(),
             self.rows,
             top.join(", "),
             self.max_bad_share * 100.0,
+            self.consequence,
             self.path.display()
         ))
     }

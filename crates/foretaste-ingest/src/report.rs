@@ -13,6 +13,8 @@ pub enum Reason {
     MissingUser,
     /// No item id (empty or a NULL mark).
     MissingItem,
+    /// No kind of event where a column should say it.
+    MissingKind,
     /// An id is longer than its limit.
     IdTooLong,
     /// An id or name contains a control character.
@@ -47,6 +49,7 @@ impl Reason {
         match self {
             Self::MissingUser => "missing_user",
             Self::MissingItem => "missing_item",
+            Self::MissingKind => "missing_kind",
             Self::IdTooLong => "id_too_long",
             Self::ControlCharacter => "control_character",
             Self::NameTooLong => "name_too_long",

@@ -113,7 +113,7 @@ impl State {
                 self.users.insert(user.user_id.clone(), user.clone());
                 Trace::User(user.user_id.clone())
             }
-            Record::Rejected => Trace::Nothing,
+            Record::Nothing => Trace::Nothing,
         }
     }
 
@@ -346,6 +346,12 @@ impl RowStore for MemoryStore {
 
     fn watermark(&self, table: &str) -> Result<Option<String>> {
         Ok(self.lock().tables.get(table).and_then(|own| own.watermark.clone()))
+    }
+
+    fn row_digest(&self, table: &str, row: &str) -> Result<Option<u64>> {
+        let state = self.lock();
+        let own = state.tables.get(table).and_then(|own| own.rows.get(row));
+        Ok(own.map(|(_, digest, _)| *digest))
     }
 
     fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>> {

@@ -24,8 +24,9 @@ pub enum Record {
     Item(Item),
     /// A user.
     User(User),
-    /// Nothing: the row is bad, and remembered so that it is not reported again.
-    Rejected,
+    /// Nothing: the row is bad or marked as deleted. It is remembered, so that it counts and is
+    /// not reported again.
+    Nothing,
 }
 
 /// One row as it was read.
@@ -95,6 +96,9 @@ pub trait RowStore: Store {
     /// The watermark of `table`, if a step has set one.
     fn watermark(&self, table: &str) -> Result<Option<String>>;
 
+    /// The digest of one row of `table`; `None` for rows that are unknown or uncertain.
+    fn row_digest(&self, table: &str, row: &str) -> Result<Option<u64>>;
+
     /// Count and checksum of every bucket of `table`, ascending. Uncertain rows count with a
     /// digest of 0.
     fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>>;
@@ -147,7 +151,7 @@ impl Record {
         match self {
             Self::Item(item) => Some(&item.item_id),
             Self::User(user) => Some(&user.user_id),
-            Self::Event(_) | Self::Rejected => None,
+            Self::Event(_) | Self::Nothing => None,
         }
     }
 }

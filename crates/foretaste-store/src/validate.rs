@@ -37,7 +37,7 @@ pub(crate) fn step(table: &str, batch: u64, step: &mut RowStep) -> Result<()> {
             Record::Event(e) => event(e),
             Record::Item(i) => items(std::slice::from_ref(i)),
             Record::User(u) => users(std::slice::from_ref(u)),
-            Record::Rejected => Ok(()),
+            Record::Nothing => Ok(()),
         };
         checked.map_err(|e| e.context(format!("row {:?} of {table}", row.row)))
     })

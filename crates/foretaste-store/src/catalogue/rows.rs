@@ -87,6 +87,16 @@ impl Catalogue {
         Ok(self.named(found)?.flatten())
     }
 
+    pub(crate) fn row_digest(&self, table: &str, row: &str) -> Result<Option<u64>> {
+        let sql = "SELECT digest FROM source_rows
+                   WHERE tab = (SELECT id FROM row_tables WHERE name = ?1) AND row = ?2";
+        let connection = super::lock(&self.reading);
+        let found = super::prepared(&connection, sql, |s| {
+            s.query_row([table, row], |row| row.get::<_, Option<i64>>(0)).optional()
+        });
+        Ok(self.named(found)?.flatten().map(|digest| digest as u64))
+    }
+
     pub(crate) fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>> {
         // In two halves, as a sum in SQLite must not leave 64 bits.
         let sql = "SELECT bucket, count(*), coalesce(sum(digest & 0x3fffffff), 0),
@@ -175,7 +185,7 @@ impl Noting<'_> {
                 Record::Event(_) => noted.append.push(at),
                 Record::Item(item) => items.push(item),
                 Record::User(user) => users.push(user),
-                Record::Rejected => {}
+                Record::Nothing => {}
             }
         }
         put_items_in(self.t, items.into_iter())?;
@@ -223,7 +233,7 @@ impl Noting<'_> {
         let kind = match &row.record {
             Record::Item(_) => Some(IS_ITEM),
             Record::User(_) => Some(IS_USER),
-            Record::Event(_) | Record::Rejected => None,
+            Record::Event(_) | Record::Nothing => None,
         };
         let mut put = self.t.prepare_cached(
             "INSERT OR REPLACE INTO source_rows

@@ -64,11 +64,12 @@ pub(super) fn buckets(store: &dyn RowStore) -> Result<()> {
     let large = (1 << 60) - 2;
     let rows = [row("1", large, view("a")), row("2", large, view("b")), row("3", 7, view("c"))];
     store.apply_rows("t", step(&rows, &[], "w"))?;
-    store.apply_rows("other", step(&[row("1", 9, Record::Rejected)], &[], "w"))?;
+    store.apply_rows("other", step(&[row("1", 9, Record::Nothing)], &[], "w"))?;
     let bucket = |bucket, rows, sum| RowBucket { bucket, rows, sum };
     let expected = [bucket(0, 2, i128::from(large) * 2), bucket(1, 1, 7)];
     assert_eq!(store.row_buckets("t")?, expected);
     assert_eq!(store.bucket_rows("t", 1)?, [("3".to_owned(), Some(7))]);
+    assert_eq!((store.row_digest("t", "3")?, store.row_digest("t", "4")?), (Some(7), None));
     assert_eq!(store.row_buckets("other")?, [bucket(1, 1, 9)]);
     assert_eq!(store.row_buckets("nothing")?, []);
     Ok(())

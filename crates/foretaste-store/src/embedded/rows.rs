@@ -36,6 +36,10 @@ impl RowStore for EmbeddedStore {
         self.catalogue.watermark(table)
     }
 
+    fn row_digest(&self, table: &str, row: &str) -> Result<Option<u64>> {
+        self.catalogue.row_digest(table, row)
+    }
+
     fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>> {
         self.catalogue.row_buckets(table)
     }

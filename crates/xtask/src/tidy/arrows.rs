@@ -30,11 +30,12 @@ const ALL: [&str; 12] = [
 ];
 
 /// Outside crates that may stand only in some of ours.
-const CONFINED: [(&str, &[&str]); 6] = [
+const CONFINED: [(&str, &[&str]); 7] = [
     ("arrow-array", &["foretaste-lake", "foretaste-ingest"]),
     ("parquet", &["foretaste-lake", "foretaste-ingest"]),
     ("rusqlite", &["foretaste-store"]),
-    ("tokio", &["foretaste-cache", "foretaste-serve", "foretaste"]),
+    ("tokio", &["foretaste-cache", "foretaste-ingest", "foretaste-serve", "foretaste"]),
+    ("sqlx", &["foretaste-ingest"]),
     ("axum", &["foretaste-serve"]),
     ("clap", &["foretaste"]),
 ];

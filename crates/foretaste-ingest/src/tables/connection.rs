@@ -1,0 +1,236 @@
+//! One connection to a database, used from threads that may block.
+
+use std::time::Duration;
+
+use foretaste_core::{Error, ErrorKind, Result};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, Database, Decode, Row};
+use tokio::runtime::Runtime;
+
+use super::failure;
+
+/// A row as bytes of text; `None` is NULL.
+pub type Cells = Vec<Option<Vec<u8>>>;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(15);
+/// How much longer than the server we wait for a statement.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Which SQL is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL or MariaDB.
+    MySql,
+}
+
+/// A connection in a read-only snapshot.
+pub struct Snapshot {
+    runtime: Runtime,
+    wire: Wire,
+    timeout: Duration,
+}
+
+enum Wire {
+    Postgres(PgConnection),
+    MySql(MySqlConnection),
+}
+
+impl Snapshot {
+    /// Connects, and begins a read-only transaction that sees the database at one moment.
+    ///
+    /// # Errors
+    /// `Config` for a URL or access that is wrong, `Unavailable` when the server cannot be
+    /// reached.
+    pub fn begin(url: &str, timeout_s: u32) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let wire = runtime.block_on(limited(CONNECT, Wire::connect(url)))?;
+        let timeout = Duration::from_secs(timeout_s.into());
+        let mut snapshot = Self { runtime, wire, timeout: timeout + GRACE };
+        for statement in snapshot.opening(timeout_s)? {
+            snapshot.execute(&statement)?;
+        }
+        Ok(snapshot)
+    }
+
+    /// The dialect of the server.
+    pub fn dialect(&self) -> Dialect {
+        match self.wire {
+            Wire::Postgres(_) => Dialect::Postgres,
+            Wire::MySql(_) => Dialect::MySql,
+        }
+    }
+
+    /// The rows of a query, all of whose columns are texts or bytes.
+    ///
+    /// # Errors
+    /// What the server says, with the kind that callers need.
+    pub fn rows(&mut self, sql: &str, parameters: &[String]) -> Result<Vec<Cells>> {
+        let Self { runtime, wire, timeout } = self;
+        runtime.block_on(limited(*timeout, wire.rows(sql, parameters)))
+    }
+
+    /// The only row of a query.
+    ///
+    /// # Errors
+    /// As [`Snapshot::rows`]; `Internal` when there is none.
+    pub fn row(&mut self, sql: &str, parameters: &[String]) -> Result<Cells> {
+        let row = self.rows(sql, parameters)?.into_iter().next();
+        row.ok_or_else(|| Error::internal("a query for one row gave none"))
+    }
+
+    /// Seconds that the server is behind its primary; 0 when it is none of a replica's.
+    ///
+    /// # Errors
+    /// `Unavailable` when a replica does not follow its primary at all.
+    pub fn behind_s(&mut self) -> Result<u64> {
+        if self.dialect() == Dialect::Postgres {
+            let row = self.row(POSTGRES_LAG, &[])?;
+            return Ok(number(&row, 0)?.unwrap_or(0));
+        }
+        let Self { runtime, wire, timeout } = self;
+        // Without the right to see it, or on an older server, it counts as a primary.
+        let rows = runtime.block_on(limited(*timeout, wire.replica_status())).unwrap_or_default();
+        let Some(row) = rows.first() else { return Ok(0) };
+        let stopped = || {
+            let text = "the replica does not follow its primary; start its replication";
+            Error::new(ErrorKind::Unavailable, text)
+        };
+        number(row, SECONDS_BEHIND)?.ok_or_else(stopped)
+    }
+
+    fn execute(&mut self, sql: &str) -> Result<()> {
+        let Self { runtime, wire, timeout } = self;
+        runtime.block_on(limited(*timeout, wire.execute(sql)))
+    }
+
+    fn opening(&mut self, timeout_s: u32) -> Result<Vec<String>> {
+        if self.dialect() == Dialect::Postgres {
+            return Ok(vec![
+                "SET TIME ZONE 'UTC'".to_owned(),
+                format!("SET statement_timeout = '{timeout_s}s'"),
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
+            ]);
+        }
+        let version = self.row("SELECT CAST(VERSION() AS CHAR)", &[])?;
+        let version = text(&version, 0)?.unwrap_or_default();
+        let timeout = if version.contains("MariaDB") {
+            format!("SET SESSION max_statement_time = {timeout_s}")
+        } else {
+            format!("SET SESSION max_execution_time = {}000", timeout_s)
+        };
+        Ok(vec![
+            timeout,
+            // Zero dates are data here, to be read and put into quarantine.
+            "SET SESSION sql_mode = ''".to_owned(),
+            "SET SESSION time_zone = '+00:00'".to_owned(),
+            "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned(),
+            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
+        ])
+    }
+}
+
+/// A standby that has replayed all it received is up to date, however old its last transaction.
+const POSTGRES_LAG: &str = "SELECT CAST(CASE
+       WHEN NOT pg_is_in_recovery() THEN 0
+       WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+         AND EXISTS (SELECT 1 FROM pg_stat_wal_receiver) THEN 0
+       ELSE ceil(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))
+     END AS text)";
+
+/// Place of `Seconds_Behind_Master` in the status of a replica, on MySQL and MariaDB.
+const SECONDS_BEHIND: usize = 32;
+
+impl Wire {
+    async fn connect(url: &str) -> Result<Self, sqlx::Error> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options: PgConnectOptions = url.parse()?;
+            let options = options.application_name("foretaste").disable_statement_logging();
+            return Ok(Self::Postgres(PgConnection::connect_with(&options).await?));
+        }
+        if url.starts_with("mysql://") || url.starts_with("mariadb://") {
+            let options: MySqlConnectOptions = url.parse()?;
+            let options = options.charset("utf8mb4").disable_statement_logging();
+            return Ok(Self::MySql(MySqlConnection::connect_with(&options).await?));
+        }
+        let text = "it must begin with postgres://, mysql:// or mariadb://";
+        Err(sqlx::Error::Configuration(text.into()))
+    }
+
+    async fn rows(&mut self, sql: &str, values: &[String]) -> Result<Vec<Cells>, sqlx::Error> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Self::Postgres(connection) => {
+                let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
+                query.fetch_all(connection).await?.iter().map(cells).collect()
+            }
+            Self::MySql(connection) => {
+                let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
+                query.fetch_all(connection).await?.iter().map(cells).collect()
+            }
+        }
+    }
+
+    /// Over the protocol of texts, as the server chooses the types here.
+    async fn replica_status(&mut self) -> Result<Vec<Cells>, sqlx::Error> {
+        let Self::MySql(connection) = self else { return Ok(Vec::new()) };
+        let rows = sqlx::raw_sql("SHOW REPLICA STATUS").fetch_all(connection).await?;
+        rows.iter().map(cells).collect()
+    }
+
+    async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match self {
+            Self::Postgres(connection) => sql.execute(connection).await.map(|_| ()),
+            Self::MySql(connection) => sql.execute(connection).await.map(|_| ()),
+        }
+    }
+}
+
+fn cells<R>(row: &R) -> Result<Cells, sqlx::Error>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    for<'r> Option<Vec<u8>>: Decode<'r, <R as Row>::Database>,
+    <R as Row>::Database: Database,
+{
+    (0..row.len()).map(|at| row.try_get_unchecked::<Option<Vec<u8>>, _>(at)).collect()
+}
+
+async fn limited<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done.map_err(failure::of),
+        Err(_) => {
+            let text = format!("the database did not answer within {} s", limit.as_secs());
+            Err(Error::new(ErrorKind::Unavailable, text))
+        }
+    }
+}
+
+/// The text of a cell that we have asked for ourselves.
+///
+/// # Errors
+/// `Invalid` when it is not UTF-8.
+pub fn text(cells: &Cells, at: usize) -> Result<Option<&str>> {
+    let Some(bytes) = cells.get(at).and_then(Option::as_deref) else { return Ok(None) };
+    let text = std::str::from_utf8(bytes);
+    text.map(Some).map_err(|_| Error::invalid("an id or watermark column is not UTF-8"))
+}
+
+/// As [`text`], as a number.
+///
+/// # Errors
+/// `Internal` when it is none.
+pub fn number<T: std::str::FromStr>(cells: &Cells, at: usize) -> Result<Option<T>> {
+    let parse = |text: &str| {
+        let whole = text.split('.').next().unwrap_or(text);
+        whole.parse().map_err(|_| Error::internal(format!("{text:?} should be a number")))
+    };
+    text(cells, at)?.map(parse).transpose()
+}

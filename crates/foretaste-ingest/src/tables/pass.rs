@@ -1,0 +1,378 @@
+//! One pass over a table: bounds, pages, steps.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use foretaste_core::{Error, ErrorKind, Result, TimeMs};
+use foretaste_store::{Record, Row, RowOutcome, RowStep, RowStore, UNDATED};
+
+use super::config::{SourceConfig, TableConfig};
+use super::connection::{Cells, Dialect, Snapshot, number, text};
+use super::records::{Fields, Nothing};
+use super::schema::{Class, Schema, check_drift};
+use super::sql::{AFTER_ID, Range, Statement, Writer};
+use super::state::TableState;
+use crate::Reason;
+use crate::quarantine::Quarantine;
+
+/// Reads the tables of one source into a store.
+pub struct Reader<'a> {
+    /// Where rows go.
+    pub store: &'a dyn RowStore,
+    /// What is read.
+    pub source: &'a SourceConfig,
+    /// Where the database is, with the password.
+    pub url: &'a str,
+    /// Folder for rejected rows.
+    pub quarantine: PathBuf,
+    /// A pass stops when more than this share of at least 1,000 rows is bad.
+    pub max_bad_share: f64,
+    /// Take the types of the columns as they are now, whatever they were.
+    pub accept_schema: bool,
+    /// Asked between pages: true ends the pass early.
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+/// What became of the rows of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Rows read.
+    pub rows: u64,
+    /// Of these, rows that had not been here.
+    pub added: u64,
+    /// Rows whose content differed.
+    pub changed: u64,
+    /// Rows that were here already.
+    pub unchanged: u64,
+    /// Rows that were here and are gone from the table.
+    pub removed: u64,
+}
+
+/// What a pass or a reconciliation did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableReport {
+    /// `source/table`.
+    pub table: String,
+    /// What became of the rows.
+    pub outcome: Outcome,
+    /// Rows that were rejected now, by reason.
+    pub bad: BTreeMap<Reason, u64>,
+    /// Where they are.
+    pub quarantine: Option<PathBuf>,
+    /// How far the table has been read.
+    pub watermark: Option<String>,
+    /// True when it was asked to stop before the end.
+    pub stopped: bool,
+    /// Buckets that differed (reconciliation only).
+    pub differing: u64,
+    /// Rows without watermark or id, which no pass can read (reconciliation only).
+    pub unreadable: u64,
+}
+
+/// A row as it would be stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// Its id columns.
+    pub row: String,
+    /// Its fields as they were read.
+    pub fields: serde_json::Value,
+    /// The record, or why there is none.
+    pub record: Result<Record, Reason>,
+}
+
+/// A table opened in a snapshot, with its bounds.
+pub(super) struct Open<'a> {
+    pub(super) key: String,
+    pub(super) table: &'a TableConfig,
+    pub(super) snapshot: Snapshot,
+    pub(super) schema: Schema,
+    pub(super) state: TableState,
+    /// Lowest watermark that is read.
+    from: Option<String>,
+    /// Highest watermark that is read.
+    to: String,
+    /// The later of `to` and what was read before.
+    pub(super) later: String,
+    pub(super) now_ms: TimeMs,
+}
+
+impl Reader<'_> {
+    /// Reads what is new in a table.
+    ///
+    /// # Errors
+    /// `Conflict` naming the column or table that is gone or changed; `Invalid` when too many
+    /// rows are bad; `Unavailable` when the database is not there or too far behind. What was
+    /// stored before stays, and the next pass goes on from there.
+    ///
+    /// # Cost
+    /// Memory for one page of rows.
+    pub fn pass(&self, table: &TableConfig) -> Result<TableReport> {
+        let mut open = self.open(table)?;
+        let nothing = Nothing::new();
+        let mut work = Work::new(self, &open, &nothing)?;
+        let range =
+            Range { from: open.from.clone(), to: Some(open.to.clone()), ..Range::default() };
+        work.read(&mut open, range)?;
+        if !work.report.stopped {
+            open.state.at = open.later.clone();
+        }
+        work.finish(&open)
+    }
+
+    /// The first rows of a table as they would be stored. Stores nothing.
+    ///
+    /// # Errors
+    /// As [`Reader::pass`].
+    pub fn preview(&self, table: &TableConfig, n_rows: u32) -> Result<Vec<Preview>> {
+        let mut open = self.open(table)?;
+        let nothing = Nothing::new();
+        let fields = Fields::new(table, &nothing, open.now_ms)?;
+        let range = Range { to: Some(open.to.clone()), ..Range::default() };
+        let page = open.page(&range, n_rows)?;
+        let preview = |cells: &Cells| {
+            let own = own_cells(table, cells);
+            let record =
+                if is_deleted(table, cells) { Ok(Record::Nothing) } else { fields.record(&own) };
+            Ok(Preview { row: row_id(table, cells)?, fields: fields.shown(&own), record })
+        };
+        page.iter().map(preview).collect()
+    }
+
+    /// Opens a table in a snapshot of its own.
+    pub(super) fn open<'t>(&self, table: &'t TableConfig) -> Result<Open<'t>> {
+        let key = format!("{}/{}", self.source.name, table.name());
+        self.open_named(&key, table).map_err(|e| e.context(key))
+    }
+
+    fn open_named<'t>(&self, key: &str, table: &'t TableConfig) -> Result<Open<'t>> {
+        let state = self.store.watermark(key)?.map(|text| TableState::parse(&text)).transpose()?;
+        let mut snapshot = Snapshot::begin(self.url, self.source.statement_timeout_s)?;
+        let behind_s = snapshot.behind_s()?;
+        if behind_s > u64::from(self.source.max_lag_s) {
+            let text = format!("the replica is {behind_s} s behind; `max_lag_s` allows fewer");
+            return Err(Error::new(ErrorKind::Unavailable, text));
+        }
+        let schema = Schema::read(&mut snapshot, table)?;
+        let columns = schema.used(table)?;
+        if let Some(state) = &state
+            && !self.accept_schema
+        {
+            check_drift(&state.columns, &columns)?;
+        }
+        let at = state.map(|state| state.at).filter(|at| !at.is_empty());
+        let writer = Writer { dialect: snapshot.dialect(), table, schema: &schema };
+        let bounds = bounds(&writer, &mut snapshot, at.as_deref(), behind_s)?;
+        let now_ms = now_ms(&mut snapshot)?;
+        let state = TableState { at: at.unwrap_or_default(), columns };
+        let [from, to, later] = bounds;
+        let (to, later) = (to.unwrap_or_default(), later.unwrap_or_default());
+        let key = key.to_owned();
+        Ok(Open { key, table, snapshot, schema, state, from, to, later, now_ms })
+    }
+}
+
+/// Lowest and highest watermark to read, and how far the table has been read afterwards. An empty
+/// `to` means that there is nothing to read.
+fn bounds(
+    writer: &Writer<'_>,
+    snapshot: &mut Snapshot,
+    at: Option<&str>,
+    behind_s: u64,
+) -> Result<[Option<String>; 3]> {
+    let statement = writer.bounds(at, behind_s)?;
+    let row = snapshot.row(&statement.sql, &statement.values)?;
+    let own = |place| Ok::<_, Error>(text(&row, place)?.map(str::to_owned));
+    let (low, high, later) = (own(0)?, own(1)?, own(2)?);
+    if writer.watermark_class()? == Class::Time {
+        return Ok([low, high, later]);
+    }
+    let parse = |text: &str| text.parse::<i128>().ok();
+    let at_number = at.and_then(parse);
+    let low = at_number.map(|at| at - i128::from(writer.table.lookback_ids));
+    // MySQL's unsigned columns know no parameter below 0.
+    let low = low.map(|low| low.max(0).to_string()).filter(|_| at_number >= Some(0));
+    let high_number = high.as_deref().and_then(parse);
+    let later = high_number.max(at_number).map(|later| later.to_string());
+    Ok([low, high, later])
+}
+
+fn now_ms(snapshot: &mut Snapshot) -> Result<TimeMs> {
+    let sql = match snapshot.dialect() {
+        Dialect::Postgres => {
+            "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS text)"
+        }
+        Dialect::MySql => "SELECT CAST(FLOOR(UNIX_TIMESTAMP(NOW(6)) * 1000) AS CHAR)",
+    };
+    let row = snapshot.row(sql, &[])?;
+    number(&row, 0)?.ok_or_else(|| Error::internal("the database has no time"))
+}
+
+impl Open<'_> {
+    pub(super) fn writer(&self) -> Writer<'_> {
+        Writer { dialect: self.snapshot.dialect(), table: self.table, schema: &self.schema }
+    }
+
+    pub(super) fn rows(&mut self, statement: &Statement) -> Result<Vec<Cells>> {
+        self.snapshot.rows(&statement.sql, &statement.values)
+    }
+
+    fn page(&mut self, range: &Range, limit: u32) -> Result<Vec<Cells>> {
+        if range.to.as_deref() == Some("") {
+            return Ok(Vec::new());
+        }
+        let statement = self.writer().page(range, limit)?;
+        self.rows(&statement)
+    }
+
+    /// Watermark and ids of a row: where the next page begins.
+    fn place(&self, cells: &Cells) -> Result<Vec<String>> {
+        let own = |at| Ok(text(cells, at)?.unwrap_or_default().to_owned());
+        let ids = self.table.id.iter().enumerate();
+        let ids = ids.filter(|(_, id)| **id != self.table.watermark).map(|(at, _)| at + 1);
+        std::iter::once(0).chain(ids).map(own).collect()
+    }
+
+    fn is_later(&self, watermark: &str) -> Result<bool> {
+        let at = &self.state.at;
+        if at.is_empty() || self.writer().watermark_class()? == Class::Time {
+            return Ok(watermark > at.as_str());
+        }
+        Ok(watermark.parse::<i128>().ok() > at.parse::<i128>().ok())
+    }
+}
+
+/// A pass under way.
+pub(super) struct Work<'a> {
+    reader: &'a Reader<'a>,
+    fields: Fields<'a>,
+    rejected: Quarantine,
+    pub(super) report: TableReport,
+    /// Ids of all rows that were read, where a reconciliation wants them.
+    pub(super) seen: Option<std::collections::HashSet<String>>,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(
+        reader: &'a Reader<'a>,
+        open: &Open<'a>,
+        nothing: &'a Nothing,
+    ) -> Result<Self> {
+        let file = format!("{}-{}.jsonl", open.key.replace('/', "-"), open.now_ms);
+        let rejected = Quarantine::new(reader.quarantine.join(file), reader.max_bad_share);
+        Ok(Self {
+            reader,
+            fields: Fields::new(open.table, nothing, open.now_ms)?,
+            rejected: rejected.consequence("the pass ended before this page"),
+            report: TableReport { table: open.key.clone(), ..TableReport::default() },
+            seen: None,
+        })
+    }
+
+    /// Reads all pages of a range and stores them.
+    pub(super) fn read(&mut self, open: &mut Open<'_>, mut range: Range) -> Result<()> {
+        let limit = open.table.batch_rows;
+        loop {
+            if (self.reader.stop)() {
+                self.report.stopped = true;
+                return Ok(());
+            }
+            let done = open.page(&range, limit).and_then(|page| self.page(open, &page));
+            let last = done.map_err(|e| e.context(&open.key))?;
+            match last {
+                Some((place, n)) if n == limit as usize => range.after = Some(place),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Stores a page; returns where it ends and how many rows it has.
+    fn page(
+        &mut self,
+        open: &mut Open<'_>,
+        page: &[Cells],
+    ) -> Result<Option<(Vec<String>, usize)>> {
+        let Some(last) = page.last() else { return Ok(None) };
+        let place = open.place(last)?;
+        let rows: Result<Vec<Row>> = page.iter().map(|cells| self.row(open, cells)).collect();
+        if self.seen.is_none() && open.is_later(&place[0])? {
+            open.state.at.clone_from(&place[0]);
+        }
+        let watermark = self.seen.is_none().then(|| open.state.to_text());
+        let step = RowStep { rows: rows?, gone: Vec::new(), watermark };
+        if let Some(seen) = &mut self.seen {
+            seen.extend(step.rows.iter().map(|row| row.row.clone()));
+        }
+        self.rejected.flush()?;
+        let outcome = self.reader.store.apply_rows(&open.key, step)?;
+        self.count(outcome, page.len());
+        Ok(Some((place, page.len())))
+    }
+
+    fn row(&mut self, open: &Open<'_>, cells: &Cells) -> Result<Row> {
+        let after = 1 + open.table.id.len();
+        let row = row_id(open.table, cells)?;
+        let bucket = number(cells, after + 1)?.unwrap_or(UNDATED);
+        let digest = number(cells, after + 2)?.unwrap_or(0);
+        let own = own_cells(open.table, cells);
+        let record = if is_deleted(open.table, cells) {
+            Ok(Record::Nothing)
+        } else {
+            self.fields.record(&own)
+        };
+        let line = self.report.outcome.rows + self.rejected.rows() + 1;
+        let record = match record {
+            Ok(record) => {
+                self.rejected.settle_good(1);
+                record
+            }
+            // What was rejected before is not reported again.
+            Err(_) if self.reader.store.row_digest(&open.key, &row)? == Some(digest) => {
+                self.rejected.settle_good(1);
+                Record::Nothing
+            }
+            Err(reason) => {
+                let raw = serde_json::json!({ "id": row, "fields": self.fields.shown(&own) });
+                self.rejected.settle(line, raw.to_string().as_bytes(), Err(reason.into()))?;
+                Record::Nothing
+            }
+        };
+        Ok(Row { row, bucket, digest, record })
+    }
+
+    pub(super) fn count(&mut self, outcome: RowOutcome, n_rows: usize) {
+        let all = &mut self.report.outcome;
+        all.rows += n_rows as u64;
+        all.added += outcome.added as u64;
+        all.changed += outcome.changed as u64;
+        all.unchanged += outcome.unchanged as u64;
+        all.removed += outcome.removed as u64;
+    }
+
+    /// Stores the watermark and reports.
+    pub(super) fn finish(mut self, open: &Open<'_>) -> Result<TableReport> {
+        let watermark = Some(open.state.to_text());
+        let step = RowStep { watermark, ..RowStep::default() };
+        self.reader.store.apply_rows(&open.key, step)?;
+        self.rejected.flush()?;
+        self.report.watermark = Some(open.state.at.clone());
+        self.report.bad = self.rejected.bad().clone();
+        self.report.quarantine = self.rejected.written().map(std::path::Path::to_owned);
+        Ok(self.report)
+    }
+}
+
+/// The id columns of a row as one text.
+fn row_id(table: &TableConfig, cells: &Cells) -> Result<String> {
+    let own = |at| Ok(text(cells, at)?.unwrap_or_default().to_owned());
+    let parts: Result<Vec<String>> = (1..=table.id.len()).map(own).collect();
+    Ok(parts?.join("\u{1f}"))
+}
+
+fn is_deleted(table: &TableConfig, cells: &Cells) -> bool {
+    cells[1 + table.id.len()].as_deref() == Some(b"1")
+}
+
+fn own_cells<'c>(table: &TableConfig, cells: &'c Cells) -> Vec<&'c [u8]> {
+    let fields = cells[1 + table.id.len() + AFTER_ID..].iter();
+    fields.map(|cell| cell.as_deref().unwrap_or_default()).collect()
+}

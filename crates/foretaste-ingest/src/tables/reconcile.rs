@@ -1,0 +1,115 @@
+//! Reconciliation: what no cursor sees. Late commits, updates that did not touch the watermark,
+//! and deletes show in the count or the checksum of their bucket; such buckets are read again.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use foretaste_core::{Error, Limits, Result, TimeMs};
+use foretaste_store::{RowStep, UNDATED};
+
+use super::config::TableConfig;
+use super::connection::number;
+use super::pass::{Open, Reader, TableReport, Work};
+use super::records::Nothing;
+use super::schema::Class;
+use super::sql::Range;
+
+const DAY_MS: TimeMs = 86_400_000;
+
+impl Reader<'_> {
+    /// Compares every bucket of a table up to its watermark with the store, and repairs those
+    /// that differ: afterwards both hold the same rows, as of one moment.
+    ///
+    /// # Errors
+    /// As [`Reader::pass`].
+    ///
+    /// # Cost
+    /// One scan of the table on the server, and the ids of the rows of differing buckets in
+    /// memory.
+    pub fn reconcile(&self, table: &TableConfig) -> Result<TableReport> {
+        let mut open = self.open(table)?;
+        let nothing = Nothing::new();
+        let mut work = Work::new(self, &open, &nothing)?;
+        if open.later.is_empty() {
+            return work.finish(&open);
+        }
+        let differing = self.differing(&mut open).map_err(|e| e.context(&open.key))?;
+        work.report.differing = differing.len() as u64;
+        work.seen = Some(HashSet::new());
+        for &bucket in &differing {
+            let range = open.range_of(bucket)?;
+            work.read(&mut open, range)?;
+            if work.report.stopped {
+                return work.finish(&open);
+            }
+        }
+        // Only now, so that a row that moved between buckets is not removed on its way.
+        self.remove_gone(&mut work, &open, &differing)?;
+        let statement = open.writer().unreadable()?;
+        let row = open.rows(&statement)?.into_iter().next().unwrap_or_default();
+        work.report.unreadable = number(&row, 0)?.unwrap_or(0);
+        work.finish(&open)
+    }
+
+    /// Buckets whose count or checksum differ.
+    fn differing(&self, open: &mut Open<'_>) -> Result<BTreeSet<i64>> {
+        let range = Range { to: Some(open.later.clone()), ..Range::default() };
+        let statement = open.writer().buckets(&range)?;
+        let mut theirs = BTreeMap::new();
+        for row in open.rows(&statement)? {
+            let bucket = number(&row, 0)?.unwrap_or(UNDATED);
+            let rows: u64 = number(&row, 1)?.unwrap_or(0);
+            let sum: i128 = number(&row, 2)?.unwrap_or(0);
+            let all: &mut (u64, i128) = theirs.entry(bucket).or_default();
+            *all = (all.0 + rows, all.1 + sum);
+        }
+        let ours = self.store.row_buckets(&open.key)?;
+        let ours: BTreeMap<_, _> = ours.into_iter().map(|b| (b.bucket, (b.rows, b.sum))).collect();
+        let all: BTreeSet<i64> = ours.keys().chain(theirs.keys()).copied().collect();
+        Ok(all.into_iter().filter(|bucket| ours.get(bucket) != theirs.get(bucket)).collect())
+    }
+
+    fn remove_gone(
+        &self,
+        work: &mut Work<'_>,
+        open: &Open<'_>,
+        differing: &BTreeSet<i64>,
+    ) -> Result<()> {
+        let seen = work.seen.take().unwrap_or_default();
+        for &bucket in differing {
+            let rows = self.store.bucket_rows(&open.key, bucket)?.into_iter();
+            let gone: Vec<String> =
+                rows.map(|(row, _)| row).filter(|row| !seen.contains(row)).collect();
+            for gone in gone.chunks(Limits::DEFAULT.batch_writes) {
+                let step = RowStep { gone: gone.to_vec(), ..RowStep::default() };
+                work.count(self.store.apply_rows(&open.key, step)?, 0);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Open<'_> {
+    /// The rows of a bucket.
+    fn range_of(&self, bucket: i64) -> Result<Range> {
+        let to = Some(self.later.clone());
+        if bucket == UNDATED {
+            return Ok(Range { to, undated: true, ..Range::default() });
+        }
+        let (from, below) = if self.writer().watermark_class()? == Class::Time {
+            (Some(date(bucket)?), Some(date(bucket + 1)?))
+        } else {
+            let size = i128::from(self.table.bucket_ids);
+            let first = i128::from(bucket) * size;
+            // Division rounds towards 0: bucket 0 has the small negative numbers, too.
+            let from = (bucket > 0).then(|| first.to_string());
+            (from, Some((first + size).to_string()))
+        };
+        Ok(Range { from, to, below, ..Range::default() })
+    }
+}
+
+fn date(day: i64) -> Result<String> {
+    let time = chrono::DateTime::from_timestamp_millis(day.saturating_mul(DAY_MS));
+    let text = time.map(|time| time.format("%Y-%m-%d").to_string());
+    text.ok_or_else(|| Error::internal(format!("day {day} has no date")))
+}

@@ -1,0 +1,386 @@
+//! The statements of a table, in the dialect of its server.
+//!
+//! Names were checked against a pattern and against the server's own list before they come here,
+//! and are quoted all the same; values are always parameters.
+
+use foretaste_core::{Error, ErrorKind, Limits, Result};
+
+use super::config::{Field, TableConfig};
+use super::connection::Dialect;
+use super::schema::{Class, Schema, class_of};
+
+/// One more than any text may have, so that longer ones are noticed without being fetched.
+const TEXT_CHARS: usize = Limits::DEFAULT.text_bytes + 1;
+
+/// Place of a row's columns in a page: the watermark first, then the id columns, then these.
+pub const AFTER_ID: usize = 3;
+
+/// Which rows a page holds.
+#[derive(Clone, Debug, Default)]
+pub struct Range {
+    /// Watermarks from here on.
+    pub from: Option<String>,
+    /// Watermarks up to here.
+    pub to: Option<String>,
+    /// Watermarks below this.
+    pub below: Option<String>,
+    /// Only rows that are in no bucket.
+    pub undated: bool,
+    /// Rows after this watermark and these ids.
+    pub after: Option<Vec<String>>,
+}
+
+/// A statement and its parameters, in the order in which they stand in it.
+#[derive(Debug, Default)]
+pub struct Statement {
+    /// The text.
+    pub sql: String,
+    /// The values.
+    pub values: Vec<String>,
+}
+
+/// Makes the statements of one table.
+#[derive(Clone, Copy)]
+pub struct Writer<'a> {
+    /// Which SQL.
+    pub dialect: Dialect,
+    /// What is read.
+    pub table: &'a TableConfig,
+    /// The columns on the server.
+    pub schema: &'a Schema,
+}
+
+impl Writer<'_> {
+    /// Whether watermarks are times or numbers.
+    ///
+    /// # Errors
+    /// `Config` when the watermark column is neither.
+    pub fn watermark_class(&self) -> Result<Class> {
+        let name = self.schema.type_of(&self.table.watermark)?;
+        match class_of(self.dialect, name) {
+            class @ (Class::Time | Class::Integer) => Ok(class),
+            _ => {
+                let column = &self.table.watermark;
+                let text = format!("watermark `{column}` is {name}; it must be a time or integer");
+                Err(Error::new(ErrorKind::Config, text))
+            }
+        }
+    }
+
+    /// One page of rows: watermark, ids, deleted, bucket, digest, then the fields by name.
+    pub fn page(&self, range: &Range, limit: u32) -> Result<Statement> {
+        let mut out = Statement::default();
+        let mut columns = vec![self.raw_text(&self.table.watermark)?];
+        for id in &self.table.id {
+            columns.push(self.raw_text(id)?);
+        }
+        columns.push(self.deleted()?);
+        columns.push(self.as_text(&self.bucket()?));
+        columns.push({
+            let digest = self.digest(&mut out)?;
+            self.as_text(&digest)
+        });
+        for field in self.table.fields.values() {
+            columns.push(self.field(field, &mut out)?);
+        }
+        let from = self.from()?;
+        let order: Vec<_> = self.key().map(|name| self.quoted(name)).collect();
+        let conditions = self.conditions(range, &mut out)?;
+        out.sql = format!(
+            "SELECT {} {from} WHERE {conditions} ORDER BY {} LIMIT {limit}",
+            columns.join(", "),
+            order.join(", ")
+        );
+        Ok(out)
+    }
+
+    /// Bucket, number of rows and sum of digests, for all rows of the range.
+    pub fn buckets(&self, range: &Range) -> Result<Statement> {
+        let mut out = Statement::default();
+        let bucket = self.as_text(&self.bucket()?);
+        let digest = self.digest(&mut out)?;
+        let (count, sum) = (self.as_text("COUNT(*)"), self.as_text(&format!("SUM({digest})")));
+        let from = self.from()?;
+        let conditions = self.conditions(range, &mut out)?;
+        out.sql = format!("SELECT {bucket}, {count}, {sum} {from} WHERE {conditions} GROUP BY 1");
+        Ok(out)
+    }
+
+    /// Number of rows that no pass can read: without a watermark or an id.
+    pub fn unreadable(&self) -> Result<Statement> {
+        let mut out = Statement::default();
+        let null: Vec<_> =
+            self.key().map(|name| format!("{} IS NULL", self.quoted(name))).collect();
+        let filter = self.filter(&mut out)?;
+        let table = self.quoted_table(&self.table.table);
+        let count = self.as_text("COUNT(*)");
+        let null = null.join(" OR ");
+        out.sql = format!("SELECT {count} FROM {table} AS base WHERE ({null}){filter}");
+        Ok(out)
+    }
+
+    /// The watermark of `at` less the lookback, the highest watermark to read, and the later of
+    /// that and `at`; `behind_s` is how far a replica lags.
+    pub fn bounds(&self, at: Option<&str>, behind_s: u64) -> Result<Statement> {
+        let mut out = Statement::default();
+        let own = self.schema.type_of(&self.table.watermark)?.to_owned();
+        let lookback = self.table.lookback_s;
+        let settle = u64::from(self.table.settle_s) + behind_s;
+        if self.watermark_class()? == Class::Integer {
+            let highest = self.highest()?;
+            out.sql = format!("SELECT NULL, {}, NULL", self.as_text(&highest));
+            return Ok(out);
+        }
+        let now = match self.dialect {
+            Dialect::Postgres => {
+                format!("CAST(clock_timestamp() - make_interval(secs => {settle}) AS {own})")
+            }
+            Dialect::MySql => format!("UTC_TIMESTAMP(6) - INTERVAL {settle} SECOND"),
+        };
+        let Some(at) = at else {
+            out.sql = format!("SELECT NULL, {0}, {0}", self.as_text(&now));
+            return Ok(out);
+        };
+        let value = self.value(&self.table.watermark, at, &mut out)?;
+        let low = match self.dialect {
+            Dialect::Postgres => {
+                format!("CAST({value} - make_interval(secs => {lookback}) AS {own})")
+            }
+            Dialect::MySql => format!("{value} - INTERVAL {lookback} SECOND"),
+        };
+        let again = self.value(&self.table.watermark, at, &mut out)?;
+        let later = self.as_text(&format!("GREATEST({again}, {now})"));
+        out.sql = format!("SELECT {}, {}, {later}", self.as_text(&low), self.as_text(&now));
+        Ok(out)
+    }
+
+    fn highest(&self) -> Result<String> {
+        let table = self.quoted_table(&self.table.table);
+        let column = self.quoted(&self.table.watermark);
+        Ok(format!("(SELECT MAX({column}) FROM {table} AS base)"))
+    }
+
+    /// Watermark and ids: the order of pages.
+    fn key(&self) -> impl Iterator<Item = &String> {
+        let ids = self.table.id.iter().filter(|id| **id != self.table.watermark);
+        std::iter::once(&self.table.watermark).chain(ids)
+    }
+
+    fn conditions(&self, range: &Range, out: &mut Statement) -> Result<String> {
+        let watermark = self.quoted(&self.table.watermark);
+        let mut all: Vec<String> =
+            self.key().map(|name| format!("{} IS NOT NULL", self.quoted(name))).collect();
+        let bounds = [(">=", &range.from), ("<=", &range.to), ("<", &range.below)];
+        for (sign, bound) in bounds {
+            if let Some(bound) = bound {
+                let value = self.value(&self.table.watermark, bound, out)?;
+                all.push(format!("{watermark} {sign} {value}"));
+            }
+        }
+        if range.undated {
+            all.push(format!("{} IS NULL", self.bucket()?));
+        }
+        if let Some(after) = &range.after {
+            all.push(self.after(after, out)?);
+        }
+        let filter = self.filter(out)?;
+        Ok(all.join(" AND ") + &filter)
+    }
+
+    /// Rows behind the last one of a page. MySQL finds its place in an index only when the first
+    /// column stands alone as well.
+    fn after(&self, after: &[String], out: &mut Statement) -> Result<String> {
+        let names: Vec<&String> = self.key().collect();
+        let columns: Vec<_> = names.iter().map(|name| self.quoted(name)).collect();
+        if self.dialect == Dialect::Postgres {
+            let pairs = names.iter().zip(after);
+            let values: Result<Vec<_>> = pairs.map(|(n, v)| self.value(n, v, out)).collect();
+            return Ok(format!("({}) > ({})", columns.join(", "), values?.join(", ")));
+        }
+        let first = self.value(names[0], &after[0], out)?;
+        let mut steps = Vec::new();
+        for last in 0..names.len() {
+            let mut parts = Vec::new();
+            for at in 0..=last {
+                let sign = if at == last { ">" } else { "=" };
+                let value = self.value(names[at], &after[at], out)?;
+                parts.push(format!("{} {sign} {value}", columns[at]));
+            }
+            steps.push(format!("({})", parts.join(" AND ")));
+        }
+        Ok(format!("{} >= {first} AND ({})", columns[0], steps.join(" OR ")))
+    }
+
+    fn filter(&self, out: &mut Statement) -> Result<String> {
+        let mut all = String::new();
+        for (column, wanted) in &self.table.filter {
+            let value = self.value(column, &wanted.to_string(), out)?;
+            all.push_str(&format!(" AND {} = {value}", self.quoted(column)));
+        }
+        Ok(all)
+    }
+
+    fn from(&self) -> Result<String> {
+        let mut from = format!("FROM {} AS base", self.quoted_table(&self.table.table));
+        for join in &self.table.joins {
+            let pair = |(own, base): (&String, &String)| {
+                let own = self.quoted(&format!("{}.{own}", join.alias));
+                format!("{own} = {}", self.quoted(base))
+            };
+            let on: Vec<_> = join.on.iter().map(pair).collect();
+            let (table, alias) = (self.quoted_table(&join.table), self.name(&join.alias));
+            from.push_str(&format!(" LEFT JOIN {table} AS {alias} ON {}", on.join(" AND ")));
+        }
+        Ok(from)
+    }
+
+    fn deleted(&self) -> Result<String> {
+        let Some(column) = &self.table.deleted else { return Ok("'0'".to_owned()) };
+        let text = self.text(column)?;
+        let none = "'', '0', 'false', 'f', '0000-00-00', '0000-00-00 00:00:00'";
+        Ok(format!("CASE WHEN {text} IS NULL OR {text} IN ({none}) THEN '0' ELSE '1' END"))
+    }
+
+    fn bucket(&self) -> Result<String> {
+        let column = self.quoted(&self.table.watermark);
+        let size = self.table.bucket_ids;
+        Ok(match (self.watermark_class()?, self.dialect) {
+            (Class::Integer, Dialect::Postgres) => format!("({column} / {size})"),
+            (Class::Integer, Dialect::MySql) => format!("({column} DIV {size})"),
+            (_, Dialect::Postgres) => format!(
+                "(CASE WHEN isfinite({column}) \
+                 THEN CAST(floor(extract(epoch FROM {column}) / 86400) AS bigint) END)"
+            ),
+            (_, Dialect::MySql) => format!("DATEDIFF({column}, '1970-01-01')"),
+        })
+    }
+
+    /// 60 bits of the MD5 of everything that is read of a row.
+    fn digest(&self, out: &mut Statement) -> Result<String> {
+        let (unit, null) = match self.dialect {
+            Dialect::Postgres => ("chr(31)", "chr(30)"),
+            Dialect::MySql => ("CHAR(31)", "CHAR(30)"),
+        };
+        let mut parts = vec![self.raw_text(&self.table.watermark)?, self.deleted()?];
+        for field in self.table.fields.values() {
+            parts.push(self.field(field, out)?);
+        }
+        let parts: Vec<_> = parts.iter().map(|p| format!("COALESCE({p}, {null})")).collect();
+        let md5 = format!("md5(concat_ws({unit}, {}))", parts.join(", "));
+        Ok(match self.dialect {
+            Dialect::Postgres => format!("CAST(CAST('x' || left({md5}, 15) AS bit(60)) AS bigint)"),
+            Dialect::MySql => format!("CAST(CONV(LEFT({md5}, 15), 16, 10) AS UNSIGNED)"),
+        })
+    }
+
+    fn field(&self, field: &Field, out: &mut Statement) -> Result<String> {
+        Ok(match field {
+            Field::Column(column) => self.text(column)?,
+            Field::Constant(constant) => self.literal(&constant.text, out),
+            Field::Coalesce(all) => {
+                let parts: Result<Vec<_>> = all.fields.iter().map(|f| self.field(f, out)).collect();
+                format!("COALESCE({})", parts?.join(", "))
+            }
+            Field::Hex(hex) => self.hex(&hex.column),
+            Field::Case(case) => {
+                let mut text = format!("CASE {}", self.text(&case.column)?);
+                for (from, to) in &case.when {
+                    let from = self.literal(from, out);
+                    text.push_str(&format!(" WHEN {from} THEN {}", self.literal(to, out)));
+                }
+                if let Some(otherwise) = &case.otherwise {
+                    text.push_str(&format!(" ELSE {}", self.literal(otherwise, out)));
+                }
+                text + " END"
+            }
+        })
+    }
+
+    /// A column as text, cut where it is longer than any text may be.
+    fn text(&self, reference: &str) -> Result<String> {
+        let column = self.quoted(reference);
+        let name = self.schema.type_of(reference)?;
+        let text = match (self.dialect, class_of(self.dialect, name)) {
+            (Dialect::Postgres, Class::Array) => format!("array_to_string({column}, '|')"),
+            (Dialect::Postgres, Class::Time) if name.ends_with("with time zone") => {
+                format!("CAST({column} AT TIME ZONE 'UTC' AS text)")
+            }
+            (Dialect::MySql, Class::Binary) => column,
+            _ => self.as_text(&column),
+        };
+        Ok(format!("LEFT({text}, {TEXT_CHARS})"))
+    }
+
+    /// A column as a text that [`Writer::value`] turns back.
+    fn raw_text(&self, reference: &str) -> Result<String> {
+        let name = self.schema.type_of(reference)?;
+        let column = self.quoted(reference);
+        Ok(match (self.dialect, class_of(self.dialect, name)) {
+            (Dialect::MySql, Class::Binary) => format!("HEX({column})"),
+            _ => self.as_text(&column),
+        })
+    }
+
+    /// A parameter of the type of a column.
+    fn value(&self, reference: &str, value: &str, out: &mut Statement) -> Result<String> {
+        let name = self.schema.type_of(reference)?;
+        let place = self.bind(value, out);
+        Ok(match (self.dialect, class_of(self.dialect, name)) {
+            (Dialect::Postgres, _) => format!("CAST({place} AS {name})"),
+            (Dialect::MySql, Class::Time) => format!("CAST({place} AS DATETIME(6))"),
+            (Dialect::MySql, Class::Integer) if name.contains("unsigned") => {
+                format!("CAST({place} AS UNSIGNED)")
+            }
+            (Dialect::MySql, Class::Integer) => format!("CAST({place} AS SIGNED)"),
+            (Dialect::MySql, Class::Binary) => format!("UNHEX({place})"),
+            (Dialect::MySql, _) => place,
+        })
+    }
+
+    fn bind(&self, value: &str, out: &mut Statement) -> String {
+        out.values.push(value.to_owned());
+        match self.dialect {
+            Dialect::Postgres => format!("CAST(${} AS text)", out.values.len()),
+            Dialect::MySql => "?".to_owned(),
+        }
+    }
+
+    /// A text of the configuration. Its type is said, as MariaDB 10.11 crashes when it sorts many
+    /// rows that hold a CASE over parameters without one.
+    fn literal(&self, value: &str, out: &mut Statement) -> String {
+        let place = self.bind(value, out);
+        self.as_text(&place)
+    }
+
+    fn hex(&self, reference: &str) -> String {
+        let column = self.quoted(reference);
+        match self.dialect {
+            Dialect::Postgres => format!("upper(encode({column}, 'hex'))"),
+            Dialect::MySql => format!("HEX({column})"),
+        }
+    }
+
+    fn as_text(&self, expression: &str) -> String {
+        match self.dialect {
+            Dialect::Postgres => format!("CAST({expression} AS text)"),
+            Dialect::MySql => format!("CAST({expression} AS CHAR)"),
+        }
+    }
+
+    fn quoted(&self, reference: &str) -> String {
+        let (alias, column) = reference.split_once('.').unwrap_or(("base", reference));
+        format!("{}.{}", self.name(alias), self.name(column))
+    }
+
+    fn quoted_table(&self, table: &str) -> String {
+        let parts: Vec<_> = table.split('.').map(|part| self.name(part)).collect();
+        parts.join(".")
+    }
+
+    fn name(&self, part: &str) -> String {
+        match self.dialect {
+            Dialect::Postgres => format!("\"{}\"", part.replace('"', "\"\"")),
+            Dialect::MySql => format!("`{}`", part.replace('`', "``")),
+        }
+    }
+}
