@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::extract::args::ExtractArgs;
 use crate::commands::load::args::LoadCommand;
 
 /// A recommendation engine that one team can run by itself.
@@ -50,6 +51,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Read events, items or users from files
     Import(ImportArgs),
+    /// Read what is new in the tables of live databases
+    Extract(ExtractArgs),
     /// Learn from all that is stored and make the new bundle current
     Train(TrainArgs),
     /// Hold events out, train on the rest, and measure through the pipeline that serves

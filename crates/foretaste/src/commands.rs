@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod config;
 pub mod demo;
 pub mod evaluate;
+pub mod extract;
 pub mod generate;
 pub mod import;
 pub mod load;

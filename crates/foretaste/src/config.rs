@@ -5,6 +5,7 @@ use std::path::Path;
 
 use foretaste_cache::CacheConfig;
 use foretaste_core::EventWeights;
+use foretaste_ingest::tables::SourceConfig;
 use foretaste_pipeline::{SceneConfig, Scenes};
 use foretaste_serve::ServeConfig;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub const DEFAULT: &str = include_str!("default.toml");
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Databases to read.
+    pub source: Vec<SourceConfig>,
     /// Reading files.
     pub import: ImportConfig,
     /// What events mean.
@@ -110,6 +113,12 @@ impl Config {
         };
         check(config.serve.check());
         check(Scenes::new(config.scenes.clone()).map(|_| ()));
+        config.source.iter().for_each(|source| check(source.check()));
+        for (at, source) in config.source.iter().enumerate() {
+            if config.source[..at].iter().any(|other| other.name == source.name) {
+                problems.push(Problem(format!("source {:?} stands twice", source.name)));
+            }
+        }
         if !(0.0..=1.0).contains(&config.import.max_bad_share) {
             problems.push(Problem("`import.max_bad_share` must be within 0 and 1".to_owned()));
         }
@@ -193,6 +202,23 @@ mod tests {
         assert!(!config.serve.cache.enabled);
         let problems = load(&[("FORETASTE__CACHE__TTL__JITTER", "0.9")]).unwrap_err();
         assert!(problems.to_string().contains("cache.ttl.jitter"), "{problems}");
+    }
+
+    #[test]
+    fn sources_are_checked_with_all_else() {
+        let source = |name: &str| {
+            let fields = "{ item = \"sku\" }";
+            let keys = format!("id = [\"id\"], watermark = \"at\", fields = {fields}");
+            let table = format!("{{ table = \"t\", entity = \"items\", {keys} }}");
+            format!("{{ name = {name:?}, url_env = \"X\", tables = [{table}] }}")
+        };
+        let two = format!("[{}, {}]", source("a"), source("b"));
+        let config = load(&[("FORETASTE__SOURCE", &two)]).unwrap();
+        assert_eq!(config.source[1].tables[0].lookback_s, 600);
+        let printed: Table = config.to_toml().parse().unwrap();
+        assert_eq!(Config::from_table(printed, &mut Vec::new()).unwrap().source, config.source);
+        let bad = format!("[{0}, {0}, {1}]", source("a"), source("b c"));
+        assert_eq!(load(&[("FORETASTE__SOURCE", &bad)]).unwrap_err().0.len(), 2);
     }
 
     #[test]
