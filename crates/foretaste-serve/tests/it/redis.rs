@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use foretaste_cache::{CacheConfig, RedisConfig};
 use foretaste_serve::ServeConfig;
@@ -60,6 +61,8 @@ async fn world(port: u16) -> World {
     let config = ServeConfig { cache, trends_ms: 3_600_000, ..patient() };
     let world = World::with(config, Arc::new(MemoryStore::new()), true).await;
     eventually("connected to Redis", || async { has(&world, "cache_redis_up 1").await }).await;
+    // A new connection drops what is in process once more; an answer on its way would not be kept.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     world
 }
 
