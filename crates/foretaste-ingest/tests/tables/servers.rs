@@ -1,7 +1,7 @@
 //! Private servers on free ports in temporary folders.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -102,6 +102,7 @@ fn initialise(kind: Kind, dir: &Path) {
             let mut command = Command::new("/usr/bin/mariadb-install-db");
             command.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
             command.arg("--user=root").arg(format!("--datadir={}", data.display()));
+            command.env("TMPDIR", own_temporary(dir));
             command
         }
     };
@@ -129,10 +130,18 @@ fn spawn(kind: Kind, dir: &Path, port: u16) -> Child {
             command.arg(format!("--datadir={}", data.display()));
             command.arg(format!("--port={port}"));
             command.arg(format!("--socket={}", dir.join("s.sock").display()));
+            command.env("TMPDIR", own_temporary(dir));
             command
         }
     };
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// A starting MariaDB removes every `#sql*` file of its temporary folder, those of others too.
+fn own_temporary(dir: &Path) -> PathBuf {
+    let temporary = dir.join("tmp");
+    fs_err::create_dir_all(&temporary).unwrap();
+    temporary
 }
 
 /// PostgreSQL does not run as root; its own user does not own our folders.
