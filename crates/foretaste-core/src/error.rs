@@ -103,11 +103,9 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|s| s as _)
-    }
-}
+/// Without a `source()`: the text already ends with the cause, and those who print chains would
+/// say it twice.
+impl std::error::Error for Error {}
 
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
@@ -116,5 +114,18 @@ impl From<std::io::Error> for Error {
             _ => ErrorKind::Io,
         };
         Self { kind, context: source.to_string(), source: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_said_once_by_text_and_chain_together() {
+        let error = Error::new(ErrorKind::Io, "lake.parquet").with_source("disk full");
+        let error = error.context("import");
+        assert_eq!(error.to_string(), "import: lake.parquet: disk full");
+        assert!(std::error::Error::source(&error).is_none());
     }
 }

@@ -1,5 +1,5 @@
 //! The vocabulary of Foretaste: events, catalogue records, id tables, sparse and dense matrices,
-//! quality metrics, error kinds, limits and planted test data.
+//! quality metrics, error kinds, limits, escaped text and planted test data.
 //!
 //! Everything here is pure: no file, no socket, no clock, no thread. The other crates agree with
 //! each other only through these types (and, for offline to online, through the bundle).
@@ -12,6 +12,7 @@ pub mod event;
 pub mod ids;
 pub mod interactions;
 pub mod limits;
+pub mod markup;
 pub mod metrics;
 pub mod planted;
 pub mod progress;

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::svg::{Bar, Series, bars, columns, escape, lines};
+use foretaste_core::markup::escape;
+
+use super::svg::{Bar, Series, bars, columns, lines};
 use super::{Report, System, SystemKind};
 use crate::quality::{AtK, Bucket, Estimate, Quality};
 

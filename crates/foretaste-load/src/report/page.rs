@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use foretaste_core::markup::escape;
+
 const STYLE: &str = include_str!("style.css");
 
 /// A page being written.
@@ -77,21 +79,4 @@ impl Page {
             self.title, self.body
         )
     }
-}
-
-/// Text as it may stand in HTML and SVG, between tags or in a quoted attribute.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() && c != '\n' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::page::escape;
+use foretaste_core::markup::escape;
 
 /// How values become places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
