@@ -135,16 +135,7 @@ pub(crate) async fn recommendations(app: &App, request: Request) -> Result<InSce
         let params = Params::parse(request.uri().query(), &RECOMMEND)?;
         return Ok((params.text("scene").map(str::to_owned), by_params(&params)));
     }
-    let body: RecommendBody = body_of(app, request).await?;
-    let asked = Asked {
-        session: body.session,
-        attributes: pairs(&body.attributes),
-        exclude: body.exclude,
-        filter: body.filter,
-        reasons: body.reasons,
-        ..Asked::default()
-    };
-    Ok((body.scene, checked(asked, body.k)?))
+    in_scene(body_of(app, request).await?)
 }
 
 /// What a request for a session asks.
@@ -152,16 +143,9 @@ pub(crate) async fn recommendations(app: &App, request: Request) -> Result<InSce
 /// # Errors
 /// As [`recommendations`].
 pub(crate) async fn session(app: &App, request: Request) -> Result<InScene, Problem> {
-    let body: SessionBody = body_of(app, request).await?;
-    let asked = Asked {
-        session: body.items,
-        attributes: pairs(&body.attributes),
-        exclude: body.exclude,
-        filter: body.filter,
-        reasons: body.reasons,
-        ..Asked::default()
-    };
-    Ok((body.scene, checked(asked, body.k)?))
+    let SessionBody { items: session, k, scene, reasons, exclude, attributes, filter } =
+        body_of(app, request).await?;
+    in_scene(RecommendBody { k, scene, reasons, exclude, session, attributes, filter })
 }
 
 /// The users of a batch and what is asked for each of them.
@@ -174,13 +158,22 @@ pub(crate) async fn batch(app: &App, request: Request) -> Result<(Vec<String>, I
     if n == 0 || n > most {
         return Err(Problem::invalid(format!("users: {n} entries; expected 1 to {most}")));
     }
+    let BatchBody { users, k, scene, reasons, exclude, filter } = body;
+    let each = RecommendBody { k, scene, reasons, exclude, filter, ..RecommendBody::default() };
+    Ok((users, in_scene(each)?))
+}
+
+/// The settings of a body, checked.
+fn in_scene(body: RecommendBody) -> Result<InScene, Problem> {
     let asked = Asked {
+        session: body.session,
+        attributes: pairs(&body.attributes),
         exclude: body.exclude,
         filter: body.filter,
         reasons: body.reasons,
         ..Asked::default()
     };
-    Ok((body.users, (body.scene, checked(asked, body.k)?)))
+    Ok((body.scene, checked(asked, body.k)?))
 }
 
 /// What query parameters ask.

@@ -27,7 +27,7 @@ pub(crate) const LISTING: [Param; 3] = [K, EXCLUDE, CATEGORY];
 /// Parameters of trends.
 pub(crate) const TRENDING: [Param; 4] = [K, EXCLUDE, CATEGORY, WINDOW];
 /// Parameters of explanations.
-pub(crate) const EXPLAIN: [Param; 2] = [K, SCENE];
+pub(crate) const EXPLAIN: [Param; 4] = [K, SCENE, EXCLUDE, CATEGORY];
 
 const WINDOW: Param = Param::new(
     "window",

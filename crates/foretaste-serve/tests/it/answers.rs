@@ -170,5 +170,11 @@ async fn explanations_agree_with_the_answer() {
     assert_eq!(explained["channels"][0]["channel"], "item_item");
     let seen = get(world.at, "/v1/explain/u1/item-1").await.expect(200).json();
     assert_eq!(seen["removed_by"], "seen");
+    for (asked, filter) in
+        [(format!("exclude={third}"), "excluded"), ("category=none".into(), "request_filter")]
+    {
+        let path = format!("/v1/explain/u1/{third}?{asked}");
+        assert_eq!(get(world.at, &path).await.expect(200).json()["removed_by"], filter);
+    }
     get(world.at, "/v1/explain/u1/none").await.expect(404);
 }
