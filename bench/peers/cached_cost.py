@@ -10,28 +10,16 @@ CPU time is compared, not rates.
 
 import argparse
 import json
-import os
 import re
 import statistics
 import subprocess
 import urllib.request
 
+from measure import cpu_seconds, server, write
+
 ROUNDS = 5
 SECONDS = 3
 CONNECTIONS = 32
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def start(command):
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    return process, process.stdout.readline().strip().rsplit(" ", 1)[1]
 
 
 def load(process, url):
@@ -52,22 +40,16 @@ def main():
     parser.add_argument("--k", default="10")
     arguments = parser.parse_args()
     serve = [arguments.binary, "--data", arguments.data, "-q", "serve", "--listen", "127.0.0.1:0"]
-    ours, base = start(serve)
-    peer = None
-    try:
+    with server(serve) as (ours, base):
         with urllib.request.urlopen(f"{base}/v1/users?limit=1") as response:
             user = json.load(response)["users"][0]["user_id"]
         url = f"{base}/v1/recommend/{user}?k={arguments.k}&scene=evaluation"
         size = len(urllib.request.urlopen(url).read())
         with urllib.request.urlopen(url) as response:
             assert response.headers["x-cache"] == "HIT", response.headers
-        peer, bare = start([arguments.hyper, str(size)])
-        load(ours, url), load(peer, bare)
-        rounds = [(load(ours, url), load(peer, bare)) for _ in range(ROUNDS)]
-    finally:
-        for process in filter(None, [ours, peer]):
-            process.terminate()
-            process.wait(30)
+        with server([arguments.hyper, str(size)]) as (peer, bare):
+            load(ours, url), load(peer, bare)
+            rounds = [(load(ours, url), load(peer, bare)) for _ in range(ROUNDS)]
     result = {
         "body_bytes": size,
         "cached_cpu_us": round(statistics.median(r[0][0] for r in rounds), 2),
@@ -80,9 +62,7 @@ def main():
         "connections": CONNECTIONS,
     }
     print(json.dumps(result))
-    with open(arguments.output, "w") as out:
-        json.dump(result, out, indent=1)
-        out.write("\n")
+    write(result, arguments.output)
 
 
 if __name__ == "__main__":

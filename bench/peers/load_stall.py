@@ -16,18 +16,12 @@ import tempfile
 import threading
 import time
 
+from measure import scenario, server, write
+
 SECONDS = 10
 STALL_AFTER = 4
 STALL = 2
 
-COMMON = """
-[warm_up]
-seconds_at_least = 0
-seconds_at_most = 0
-[[request]]
-kind = "path"
-path = "/"
-"""
 LOOPS = {
     "open_200_per_s": f'[open]\nrate = 200\narrivals = "constant"\nseconds = {SECONDS}\n',
     "closed_1_user": f"[closed]\nusers = 1\nseconds = {SECONDS}\nthink_ms = 5\n",
@@ -41,16 +35,12 @@ def stall(pid):
     os.kill(pid, signal.SIGCONT)
 
 
-def measure(binary, server, url, loop, folder):
-    scenario = os.path.join(folder, "loop.toml")
-    with open(scenario, "w") as out:
-        out.write(loop + COMMON)
-    command = [binary, "--data", folder, "--json", "--quiet", "load", "run"]
-    stopper = threading.Thread(target=stall, args=(server.pid,))
+def measure(binary, pid, url, loop, folder):
+    command = [binary, "--data", folder, "--json", "--quiet", "load", "run", "--url", url]
+    command += ["--scenario", scenario(folder, loop)]
+    stopper = threading.Thread(target=stall, args=(pid,))
     stopper.start()
-    output = subprocess.run(
-        [*command, "--url", url, "--scenario", scenario], stdout=subprocess.PIPE, text=True
-    )
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     stopper.join()
     result = json.loads(output.stdout)
     keys = ("count", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")
@@ -66,20 +56,12 @@ def main():
     parser.add_argument("--server", required=True)
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
-    server = subprocess.Popen([arguments.server], stdout=subprocess.PIPE, text=True)
     result = {"what": f"server stopped for {STALL} s in a run of {SECONDS} s"}
-    try:
-        url = server.stdout.readline().split()[-1]
-        with tempfile.TemporaryDirectory() as folder:
-            for name, loop in LOOPS.items():
-                result[name] = measure(arguments.binary, server, url, loop, folder)
-    finally:
-        server.kill()
-        server.wait()
+    with server([arguments.server]) as (process, url), tempfile.TemporaryDirectory() as folder:
+        for name, loop in LOOPS.items():
+            result[name] = measure(arguments.binary, process.pid, url, loop, folder)
     print(json.dumps(result, indent=1))
-    with open(arguments.output, "w") as out:
-        json.dump(result, out, indent=1)
-        out.write("\n")
+    write(result, arguments.output)
 
 
 if __name__ == "__main__":

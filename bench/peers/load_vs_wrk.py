@@ -18,22 +18,14 @@ import statistics
 import subprocess
 import tempfile
 
+from measure import scenario, server, write
+
 CONNECTIONS = 64
 SECONDS = 5
 ROUNDS = 7
 BODY_BYTES = 13
 
-SCENARIO = f"""
-[closed]
-users = {CONNECTIONS}
-seconds = {SECONDS}
-[warm_up]
-seconds_at_least = 0
-seconds_at_most = 0
-[[request]]
-kind = "path"
-path = "/"
-"""
+LOOP = f"[closed]\nusers = {CONNECTIONS}\nseconds = {SECONDS}"
 
 
 def cpu_seconds_of(command):
@@ -54,12 +46,9 @@ def by_wrk(url):
 
 
 def by_foretaste(binary, url, folder):
-    scenario = os.path.join(folder, "closed.toml")
-    with open(scenario, "w") as out:
-        out.write(SCENARIO)
-    command = [binary, "--data", folder, "--json", "--quiet", "load", "run"]
+    command = [binary, "--data", folder, "--json", "--quiet", "load", "run", "--url", url]
     # The run is not valid by its own rules: at its limit the generator measures itself.
-    output, cpu = cpu_seconds_of([*command, "--url", url, "--scenario", scenario])
+    output, cpu = cpu_seconds_of([*command, "--scenario", scenario(folder, LOOP)])
     result = json.loads(output)
     totals = result["totals"]
     assert totals["failed"] == 0, totals
@@ -80,19 +69,12 @@ def main():
     parser.add_argument("--server", required=True)
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
-    server = subprocess.Popen(
-        [arguments.server, "1", str(BODY_BYTES)], stdout=subprocess.PIPE, text=True
-    )
     wrk, ours = [], []
-    try:
-        url = server.stdout.readline().split()[-1]
-        with tempfile.TemporaryDirectory() as folder:
-            for _ in range(ROUNDS):
-                wrk.append(by_wrk(url))
-                ours.append(by_foretaste(arguments.binary, url, folder))
-    finally:
-        server.kill()
-        server.wait()
+    bare = server([arguments.server, "1", str(BODY_BYTES)])
+    with bare as (_, url), tempfile.TemporaryDirectory() as folder:
+        for _ in range(ROUNDS):
+            wrk.append(by_wrk(url))
+            ours.append(by_foretaste(arguments.binary, url, folder))
     share = [o["rate_per_s"] / w["rate_per_s"] for o, w in zip(ours, wrk)]
     result = {
         "what": f"closed loop, {CONNECTIONS} connections, 1 thread each, {SECONDS} s a round, "
@@ -105,9 +87,7 @@ def main():
         "rounds": {"wrk": wrk, "foretaste_load": ours},
     }
     print(json.dumps({key: result[key] for key in result if key != "rounds"}, indent=1))
-    with open(arguments.output, "w") as out:
-        json.dump(result, out, indent=1)
-        out.write("\n")
+    write(result, arguments.output)
 
 
 if __name__ == "__main__":

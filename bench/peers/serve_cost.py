@@ -16,18 +16,9 @@ import statistics
 import subprocess
 import time
 
+from measure import cpu_seconds, memory_mb, server, write
+
 CONNECTIONS = 8
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def rss_bytes(pid):
-    with open(f"/proc/{pid}/status") as lines:
-        return next(int(l.split()[1]) * 1024 for l in lines if l.startswith("VmRSS"))
 
 
 async def ask(reader, writer, user):
@@ -101,7 +92,7 @@ async def measure(pid, port, users):
         "p50_ms": at(0.5),
         "p99_ms": at(0.99),
         "p999_ms": at(0.999),
-        "rss_mb": round(rss_bytes(pid) / 1e6, 1),
+        "rss_mb": memory_mb(pid, "VmRSS")["VmRSS"],
     }
 
 
@@ -118,23 +109,11 @@ def main():
     with open(lists) as lines:
         users = [line.split(" ", 1)[0] for line in lines]
     os.remove(lists)
-    server = subprocess.Popen(
-        [*base, "serve", "--listen", "127.0.0.1:0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        port = int(server.stdout.readline().rsplit(":", 1)[1])
+    with server([*base, "serve", "--listen", "127.0.0.1:0"]) as (process, url):
         random.seed(1)
-        result = asyncio.run(measure(server.pid, port, users))
-    finally:
-        server.terminate()
-        server.wait(30)
+        result = asyncio.run(measure(process.pid, int(url.rsplit(":", 1)[1]), users))
     print(json.dumps(result))
-    with open(arguments.output, "w") as out:
-        json.dump(result, out, indent=1)
-        out.write("\n")
+    write(result, arguments.output)
 
 
 if __name__ == "__main__":

@@ -9,43 +9,30 @@ server itself. Prints one line of JSON.
 import argparse
 import http.client
 import json
-import os
 import random
-import subprocess
 import threading
 import time
 import urllib.request
 
-PORT = 18099
-TICKS = os.sysconf("SC_CLK_TCK")
+from measure import cpu_seconds, memory_mb, server
+
+MEMORY = ("VmRSS", "RssAnon", "RssFile")
 
 
-def memory(pid):
-    with open(f"/proc/{pid}/status") as lines:
-        fields = dict(line.split(":", 1) for line in lines)
-    return {name: int(fields[name].split()[0]) // 1024 for name in ("VmRSS", "RssAnon", "RssFile")}
-
-
-def cpu(pid):
-    with open(f"/proc/{pid}/stat") as text:
-        fields = text.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def wait_until_ready():
-    began = time.time()
+def wait_until_ready(url, began):
     while time.time() - began < 120:
         try:
-            if urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health/ready", timeout=2).status == 200:
+            if urllib.request.urlopen(f"{url}/health/ready", timeout=2).status == 200:
                 return time.time() - began
         except OSError:
             time.sleep(0.02)
     raise SystemExit("not ready within 120 s")
 
 
-def answers(pid, users, n=4000):
+def answers(pid, address, users, n=4000):
     """Distinct users one after the other: nothing is in the cache."""
-    connection, rng, latencies, before = http.client.HTTPConnection("127.0.0.1", PORT), random.Random(1), [], cpu(pid)
+    connection, rng = http.client.HTTPConnection(address), random.Random(1)
+    latencies, before = [], cpu_seconds(pid)
     for user in rng.sample(range(users), n):
         began = time.time()
         connection.request("GET", f"/v1/recommend/u{user}?k=20")
@@ -55,13 +42,13 @@ def answers(pid, users, n=4000):
         latencies.append(time.time() - began)
     latencies.sort()
     return {
-        "cpu_us": round((cpu(pid) - before) / n * 1e6),
+        "cpu_us": round((cpu_seconds(pid) - before) / n * 1e6),
         "p50_ms": round(latencies[n // 2] * 1e3, 3),
         "p99_ms": round(latencies[n * 99 // 100] * 1e3, 3),
     }
 
 
-def ingest(pid, users, items, batches=60, size=2000, clients=4):
+def ingest(pid, address, users, items, batches=60, size=2000, clients=4):
     rng, run = random.Random(2), time.time_ns()
     event = lambda k, i: {
         "user": f"u{rng.randrange(min(users, 100_000))}",
@@ -72,21 +59,24 @@ def ingest(pid, users, items, batches=60, size=2000, clients=4):
     bodies = [json.dumps([event(k, i) for i in range(size)]) for k in range(batches)]
 
     def send(mine):
-        connection = http.client.HTTPConnection("127.0.0.1", PORT)
+        connection = http.client.HTTPConnection(address)
         for body in mine:
             connection.request("POST", "/v1/events", body, {"content-type": "application/json"})
             response = connection.getresponse()
             text = response.read()
             assert response.status == 200, text[:200]
 
-    before, began = cpu(pid), time.time()
+    before, began = cpu_seconds(pid), time.time()
     threads = [threading.Thread(target=send, args=(bodies[c::clients],)) for c in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     n = batches * size
-    return {"events_per_s": round(n / (time.time() - began)), "events_per_cpu_s": round(n / (cpu(pid) - before))}
+    return {
+        "events_per_s": round(n / (time.time() - began)),
+        "events_per_cpu_s": round(n / (cpu_seconds(pid) - before)),
+    }
 
 
 def main():
@@ -96,17 +86,16 @@ def main():
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--items", type=int, default=100_000)
     arguments = parser.parse_args()
-    command = [arguments.binary, "--data", arguments.data, "serve", "--listen", f"127.0.0.1:{PORT}"]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        result = {"ready_s": round(wait_until_ready(), 2), "memory_mb_at_start": memory(server.pid)}
-        result["uncached"] = answers(server.pid, arguments.users)
-        result["ingest"] = ingest(server.pid, arguments.users, arguments.items)
-        result["memory_mb_at_end"] = memory(server.pid)
+    command = [arguments.binary, "--data", arguments.data, "-q", "serve", "--listen", "127.0.0.1:0"]
+    began = time.time()
+    with server(command) as (process, url):
+        pid, address = process.pid, url.split("//")[1]
+        result = {"ready_s": round(wait_until_ready(url, began), 2)}
+        result["memory_mb_at_start"] = memory_mb(pid, *MEMORY)
+        result["uncached"] = answers(pid, address, arguments.users)
+        result["ingest"] = ingest(pid, address, arguments.users, arguments.items)
+        result["memory_mb_at_end"] = memory_mb(pid, *MEMORY)
         print(json.dumps(result))
-    finally:
-        server.terminate()
-        server.wait()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""What the scripts beside this one share: servers under measurement, and where results go."""
+
+import contextlib
+import json
+import os
+import subprocess
+
+
+def cpu_seconds(pid):
+    """User and system time that a process has taken so far."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pid, *names):
+    """Fields of /proc/PID/status such as VmRSS, in 10^6 bytes."""
+    with open(f"/proc/{pid}/status") as lines:
+        fields = dict(line.split(":", 1) for line in lines)
+    return {name: round(int(fields[name].split()[0]) * 1024 / 1e6, 1) for name in names}
+
+
+@contextlib.contextmanager
+def server(command):
+    """A process that says its address at the end of its first line; ended on leaving."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        yield process, process.stdout.readline().strip().rsplit(" ", 1)[1]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def scenario(folder, loop):
+    """The file of a scenario for `foretaste load` that asks for / without a warm-up."""
+    path = os.path.join(folder, "scenario.toml")
+    with open(path, "w") as out:
+        out.write(f'''{loop}
+[warm_up]
+seconds_at_least = 0
+seconds_at_most = 0
+[[request]]
+kind = "path"
+path = "/"
+''')
+    return path
+
+
+def write(result, path):
+    with open(path, "w") as out:
+        json.dump(result, out, indent=1)
+        out.write("\n")
