@@ -14,10 +14,11 @@ pub(crate) fn recall<'a>(
     let n_items = request.snapshot.bundle.n_items();
     let history: Asked = request.query.usable_history(n_items).into();
     let session: Asked = request.query.usable_session(n_items).into();
+    scratch.watch.begin();
     let in_order = request.scene.config().fallback.iter().copied().map(Some);
     for source in std::iter::once(None).chain(in_order) {
         let asked = if source == Some(Fallback::Session) { &session } else { &history };
-        let plan = plan::channels(request, asked, source);
+        let plan = scratch.watch.over(plan::channels(request, asked, source));
         if serves(request, (&plan, source), !asked.is_empty(), scratch) {
             return (plan, source);
         }

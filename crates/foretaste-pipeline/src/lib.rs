@@ -29,6 +29,7 @@ mod respond;
 mod run;
 mod shape;
 mod similar;
+mod stop;
 mod tables;
 
 pub use batch::{Batch, BatchScratch};
@@ -45,3 +46,4 @@ pub use run::{Scratch, run};
 pub use scene::{ChannelConfig, FilterConfig, Merge, Scene, SceneConfig, Scenes};
 pub use similar::similar;
 pub use snapshot::{Snapshot, TrendWindow, Trends};
+pub use stop::Stop;

@@ -119,6 +119,8 @@ pub enum Degraded {
     ChannelMissing(String),
     /// The channel gave no finite score and was left out.
     ChannelFailed(ChannelId),
+    /// The channel had not begun when the request's time was over, and was left out.
+    ChannelLate(ChannelId),
     /// So many slots of the slate break a cap, because every candidate would have.
     CapsRelaxed(usize),
     /// The slate has so many items fewer of a channel than its quota.

@@ -9,6 +9,7 @@ use crate::executor::Executor;
 use crate::merge::Merged;
 use crate::outcome::{Fallback, Outcome, StageWork};
 use crate::plan::{self, Planned};
+use crate::stop::{Stop, Watch};
 use crate::{Query, Scene, Snapshot, fallback, fill, mask, merge, respond, shape};
 
 /// Memory that requests reuse, one per worker thread. It carries nothing from one request to the
@@ -19,12 +20,19 @@ pub struct Scratch {
     pub(crate) candidates: Candidates,
     pub(crate) similar: ChannelScratch,
     pub(crate) executor: Executor,
+    pub(crate) watch: Watch,
 }
 
 impl Scratch {
     /// Lets further requests with this scratch be helped by `executor`; answers do not change.
     pub fn set_executor(&mut self, executor: Executor) {
         self.executor = executor;
+    }
+
+    /// Lets further requests with this scratch be stopped: models that have not begun to search
+    /// when the sign is set take no part, and the answer names them as late.
+    pub fn set_stop(&mut self, stop: Stop) {
+        self.watch.stop = stop;
     }
 }
 
@@ -106,6 +114,7 @@ pub(crate) fn rank<'a>(
     let (plan, fallback) = fallback::recall(request, scratch);
     let mut ranking = ranked(request, (work, plan, fallback), keep, scratch);
     ranking.merged.degraded.extend(plan::missing(request));
+    ranking.merged.degraded.extend(scratch.watch.late());
     ranking
 }
 

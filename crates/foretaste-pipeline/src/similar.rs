@@ -42,7 +42,8 @@ pub fn similar(
         fallback = (found == 0).then_some(Fallback::Popular);
         search(&request, &plan, scratch);
     }
-    let ranking = ranked(&request, (work, plan, fallback), shape::pool_size(&request), scratch);
+    let mut ranking = ranked(&request, (work, plan, fallback), shape::pool_size(&request), scratch);
+    ranking.merged.degraded.extend(scratch.watch.late());
     finish(&request, ranking, scratch)
 }
 
@@ -56,15 +57,21 @@ fn search(request: &Request<'_>, plan: &[Planned<'_>], scratch: &mut Scratch) ->
 fn neighbours<'a>(request: &Request<'a>, item: ItemIdx, scratch: &mut Scratch) -> Vec<Planned<'a>> {
     let n = request.proposals();
     let known = (item as usize) < request.snapshot.bundle.n_items();
+    let Scratch { watch, allowed, similar, .. } = scratch;
+    watch.begin();
     let mut found = Vec::new();
     let models = plan::models(request).into_iter().filter(|_| known);
     let list = |(id, weight, model): (ChannelId, f32, &'a foretaste_bundle::LoadedChannel)| {
+        if watch.stop.is_set() {
+            watch.note(id, true);
+            return None;
+        }
         found.clear();
-        model.similar(item, &scratch.allowed, n, &mut scratch.similar, &mut found);
+        model.similar(item, allowed, n, similar, &mut found);
         let recall = Box::new(ListRecall::new(found.clone()));
-        Planned { id, weight, quota: 0, recall }
+        Some(Planned { id, weight, quota: 0, recall })
     };
-    models.map(list).collect()
+    models.filter_map(list).collect()
 }
 
 /// The most popular items that share a category with `item`.

@@ -215,6 +215,9 @@ fn degraded_text(snapshot: &Snapshot, degraded: &Degraded) -> String {
         Degraded::ChannelFailed(id) => {
             format!("channel {} gave no finite score", snapshot.channel_name(*id))
         }
+        Degraded::ChannelLate(id) => {
+            format!("channel {} was late and is left out", snapshot.channel_name(*id))
+        }
         Degraded::CapsRelaxed(n) => format!("{n} places break a cap: nothing else was left"),
         Degraded::QuotaUnmet { channel, missing } => {
             format!("channel {} is {missing} short of its quota", snapshot.channel_name(*channel))
@@ -227,6 +230,7 @@ pub(crate) fn degraded_reason(degraded: &Degraded) -> &'static str {
     match degraded {
         Degraded::ChannelMissing(_) => "channel_missing",
         Degraded::ChannelFailed(_) => "channel_failed",
+        Degraded::ChannelLate(_) => "channel_late",
         Degraded::CapsRelaxed(_) => "caps_relaxed",
         Degraded::QuotaUnmet { .. } => "quota_unmet",
     }

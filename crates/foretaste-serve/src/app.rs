@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use foretaste_core::{Error, ErrorKind, Event, Result, TimeMs};
-use foretaste_pipeline::{Executor, Scene, Scenes, Scratch};
+use foretaste_pipeline::{Executor, Scene, Scenes, Scratch, Stop};
 use foretaste_store::{AppendOutcome, Store};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
@@ -215,6 +215,7 @@ impl App {
         let executor = if self.cpu.is_idle() { self.helpers.clone() } else { Executor::Inline };
         let helped = move |scratch: &mut Scratch| {
             scratch.set_executor(executor);
+            scratch.set_stop(Stop::default());
             job(scratch)
         };
         self.cpu.run(helped).await.map_err(|refused| match refused {

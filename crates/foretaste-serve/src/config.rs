@@ -8,6 +8,8 @@ use foretaste_cache::CacheConfig;
 use foretaste_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::http::cors;
+
 /// The section `[serve]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,6 +49,14 @@ pub struct ServeConfig {
     pub trends_ms: u64,
     /// Requests slower than this are logged as warnings, in ms.
     pub slow_ms: u64,
+    /// Time for an answer, in ms: models that have not begun to search when three quarters of it
+    /// are over are left out, and the answer says so. A request says another time with
+    /// `X-Request-Timeout-Ms`.
+    pub deadline_ms: u64,
+    /// Whether requests with `X-Foretaste-Debug` are told in `Server-Timing` where the time went.
+    pub server_timing: bool,
+    /// Origins whose pages may read answers and write, as `https://host:port`; `*` = all.
+    pub cors_origins: Vec<String>,
     /// Bounds on clients and on shutting down.
     pub timeouts: Timeouts,
     /// The cache of answers; it has a section of its own, `[cache]`.
@@ -73,6 +83,9 @@ impl Default for ServeConfig {
             watch_ms: 1_000,
             trends_ms: 1_000,
             slow_ms: 500,
+            deadline_ms: 250,
+            server_timing: false,
+            cors_origins: Vec::new(),
             timeouts: Timeouts::default(),
             cache: CacheConfig::default(),
         }
@@ -95,6 +108,7 @@ impl ServeConfig {
             ("seal_events", self.seal_events as usize),
             ("watch_ms", self.watch_ms as usize),
             ("trends_ms", self.trends_ms as usize),
+            ("deadline_ms", self.deadline_ms as usize),
         ];
         for (key, value) in positive {
             if value == 0 {
@@ -104,6 +118,7 @@ impl ServeConfig {
                 ));
             }
         }
+        cors::check(&self.cors_origins)?;
         self.cache.check()
     }
 

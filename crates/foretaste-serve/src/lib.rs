@@ -22,6 +22,7 @@ mod pressure;
 mod ready;
 mod server;
 mod snapshots;
+mod stages;
 mod warm;
 
 pub use answer::{Because, ChannelOpinion, ChannelShare, Explained, Recommended, Slate};

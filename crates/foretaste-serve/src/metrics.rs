@@ -42,6 +42,11 @@ pub(crate) struct ReasonLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ChannelLabel {
+    pub(crate) channel: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct StageLabel {
     pub(crate) stage: &'static str,
 }
@@ -74,6 +79,7 @@ pub(crate) struct Metrics {
     pub(crate) shed: Family<ReasonLabel, Counter>,
     pub(crate) degraded: Family<ReasonLabel, Counter>,
     pub(crate) fallbacks: Family<ReasonLabel, Counter>,
+    pub(crate) channels_late: Family<ChannelLabel, Counter>,
     pub(crate) events_written: Counter,
     pub(crate) events_duplicate: Counter,
     pub(crate) live_evicted: Counter,
@@ -103,6 +109,7 @@ impl Metrics {
             shed: Family::default(),
             degraded: Family::default(),
             fallbacks: Family::default(),
+            channels_late: Family::default(),
             events_written: Counter::default(),
             events_duplicate: Counter::default(),
             live_evicted: Counter::default(),
@@ -141,6 +148,8 @@ impl Metrics {
         r.register("degraded", "Answers made without something they wanted", degraded);
         let fallbacks = self.fallbacks.clone();
         r.register("fallbacks", "Answers that the user's past could not give", fallbacks);
+        let late = self.channels_late.clone();
+        r.register("channels_late", "Channels left out because time was over", late);
         r.register("queue_depth", "Requests waiting for a worker", self.queue_depth.clone());
         let pressure = self.pressure.clone();
         r.register("pressure_ratio", "Wait for a worker over the wait aimed at", pressure);

@@ -11,6 +11,8 @@ use std::time::Duration;
 /// What is given up first stands first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
+    /// Answers made ahead of their end, while the old one serves.
+    Renewal,
     /// Answers for many users in one request: their caller can come back.
     Batch,
     /// Large bodies of records.
@@ -23,6 +25,7 @@ impl Urgency {
     /// The word under which refusals are counted.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Renewal => "pressure_renewal",
             Self::Batch => "pressure_batch",
             Self::Bulk => "pressure_bulk",
             Self::Interactive => "pressure_interactive",
@@ -46,9 +49,10 @@ pub(crate) enum Rung {
 /// The step of the ladder for a pressure.
 pub(crate) fn rung(pressure: f32, urgency: Urgency) -> Rung {
     match urgency {
+        Urgency::Renewal if pressure >= 0.5 => Rung::Refused,
         Urgency::Batch if pressure >= 1.0 => Rung::Refused,
         Urgency::Bulk if pressure >= 2.0 => Rung::Refused,
-        Urgency::Batch | Urgency::Bulk => Rung::Whole,
+        Urgency::Renewal | Urgency::Batch | Urgency::Bulk => Rung::Whole,
         Urgency::Interactive => match pressure {
             p if p < 1.0 => Rung::Whole,
             p if p < 2.0 => Rung::Lean,
@@ -100,13 +104,15 @@ mod tests {
     #[test]
     fn what_can_wait_is_given_up_before_what_cannot() {
         let at = |pressure| {
-            [Urgency::Batch, Urgency::Bulk, Urgency::Interactive].map(|u| rung(pressure, u))
+            [Urgency::Renewal, Urgency::Batch, Urgency::Bulk, Urgency::Interactive]
+                .map(|u| rung(pressure, u))
         };
-        assert_eq!(at(0.0), [Rung::Whole; 3]);
-        assert_eq!(at(1.0), [Rung::Refused, Rung::Whole, Rung::Lean]);
-        assert_eq!(at(2.0), [Rung::Refused, Rung::Refused, Rung::Popular]);
-        assert_eq!(at(4.0), [Rung::Refused; 3]);
-        assert_eq!(at(f32::INFINITY), [Rung::Refused; 3]);
+        assert_eq!(at(0.0), [Rung::Whole; 4]);
+        assert_eq!(at(0.5), [Rung::Refused, Rung::Whole, Rung::Whole, Rung::Whole]);
+        assert_eq!(at(1.0), [Rung::Refused, Rung::Refused, Rung::Whole, Rung::Lean]);
+        assert_eq!(at(2.0), [Rung::Refused, Rung::Refused, Rung::Refused, Rung::Popular]);
+        assert_eq!(at(4.0), [Rung::Refused; 4]);
+        assert_eq!(at(f32::INFINITY), [Rung::Refused; 4]);
     }
 
     #[test]

@@ -8,3 +8,4 @@ mod planted;
 mod properties;
 mod reasons;
 mod scenes;
+mod stopping;

@@ -9,14 +9,15 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use foretaste_cache::{KeyBuf, Share};
-use foretaste_pipeline::{Scene, Scratch};
+use foretaste_pipeline::{Scene, Scratch, Stop};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::asked;
-use super::computing::{Made, Question, look_up, to_json};
+use super::computing::{Made, Question, look_up, stopped_at, to_json};
 use super::problem::Problem;
 use super::records;
-use super::respond::with_bundle;
+use super::respond::{Manner, with_bundle};
+use super::told::recall_until;
 use crate::app::App;
 use crate::prepare::Asked;
 use crate::pressure::{Rung, Urgency};
@@ -34,10 +35,13 @@ pub(crate) async fn batch(
     request: Request,
 ) -> Result<Response, Problem> {
     app.admit(Urgency::Batch)?;
+    let until = recall_until(&app.config, Manner::of(request.headers()).waits);
     let (users, (scene, shared)) = asked::batch(&app, request).await?;
     let scene = app.scene(scene.as_deref())?;
     let pinned = app.pin()?;
-    let parts = parts(&app, &pinned, scene, (&users, &shared)).await;
+    let stop = Stop::new();
+    let parts = parts(&app, &pinned, scene, (&users, &shared), &stop);
+    let parts = stopped_at(Some(until), &stop, parts).await;
     let mut response = written(&pinned, &users, &parts).into_response();
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
@@ -50,6 +54,7 @@ async fn parts(
     pinned: &Arc<Pinned>,
     scene: &Scene,
     (users, shared): (&[String], &Asked),
+    stop: &Stop,
 ) -> Vec<Part> {
     let mut parts: Vec<Option<Part>> = Vec::with_capacity(users.len());
     let mut missing = Vec::new();
@@ -69,7 +74,7 @@ async fn parts(
         parts.push(part);
     }
     fetch(app, &mut parts, &mut missing).await;
-    compute(app, &mut parts, missing).await;
+    compute(app, &mut parts, missing, stop).await;
     parts.into_iter().map(|part| part.unwrap_or_else(|| Err(Problem::internal()))).collect()
 }
 
@@ -111,16 +116,22 @@ async fn fetch(app: &App, parts: &mut [Option<Part>], missing: &mut Vec<Missing>
 }
 
 /// Computes the rest, several users a job, and keeps it.
-async fn compute(app: &Arc<App>, parts: &mut [Option<Part>], mut missing: Vec<Missing>) {
+async fn compute(
+    app: &Arc<App>,
+    parts: &mut [Option<Part>],
+    mut missing: Vec<Missing>,
+    stop: &Stop,
+) {
     let began = app.ready.cache().begin();
     let mut jobs = Vec::with_capacity(missing.len().div_ceil(USERS_PER_JOB));
     while !missing.is_empty() {
         let some = missing.split_off(missing.len().saturating_sub(USERS_PER_JOB));
-        let app = Arc::clone(app);
+        let (app, stop) = (Arc::clone(app), stop.clone());
         jobs.push(tokio::spawn(async move {
             let shared = Arc::clone(&app);
             let places: Vec<usize> = some.iter().map(|m| m.at).collect();
             let job = move |scratch: &mut Scratch| {
+                scratch.set_stop(stop);
                 let made = some.iter().map(|m| work(&shared, &m.question, scratch));
                 made.collect::<Vec<_>>().into_iter().zip(some).collect::<Vec<_>>()
             };

@@ -2,23 +2,26 @@
 //! bytes as they are kept.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foretaste_cache::{Dependency, Fresh, KeyBuf, Loaded, Share};
 use foretaste_core::Result as CoreResult;
-use foretaste_pipeline::{Outcome, Query, Scene, Scratch, listing, run, similar};
+use foretaste_pipeline::{
+    Degraded, Outcome, Query, Scene, Scratch, Snapshot, Stop, listing, run, similar,
+};
 use serde::Serialize;
 
 use super::asked::pairs;
 use super::problem::Problem;
 use crate::answer;
 use crate::app::{App, now_ms};
-use crate::metrics::{Metrics, ReasonLabel};
+use crate::metrics::{ChannelLabel, Metrics, ReasonLabel};
 use crate::prepare::{self, Asked, Known};
 use crate::pressure::{Rung, Urgency};
 use crate::ready::{self, Wanted, framed, of_user};
 use crate::snapshots::Pinned;
+use crate::stages::{Stage, StageTimes};
 
 /// Everything that one answer is made from.
 #[derive(Clone)]
@@ -29,6 +32,10 @@ pub(crate) struct Question {
     pub(crate) wanted: Wanted,
     asked: Asked,
     known: Known,
+    /// When recall has to be over.
+    until: Option<Instant>,
+    urgency: Urgency,
+    pub(crate) times: Arc<StageTimes>,
 }
 
 impl Question {
@@ -38,7 +45,19 @@ impl Question {
         (wanted, asked): (Wanted, Asked),
         known: Known,
     ) -> Self {
-        Self { pinned, scene: scene.name().into(), wanted, asked, known }
+        let (scene, urgency) = (scene.name().into(), Urgency::Interactive);
+        Self { pinned, scene, wanted, asked, known, until: None, urgency, times: Arc::default() }
+    }
+
+    /// The same question from a caller who does not wait for ever.
+    pub(crate) fn until(self, until: Instant) -> Self {
+        Self { until: Some(until), ..self }
+    }
+
+    /// The same question when nobody waits for its answer.
+    fn at_leisure(self) -> Self {
+        let times = Arc::default();
+        Self { until: None, urgency: Urgency::Renewal, times, ..self }
     }
 
     /// Makes the answer on a worker.
@@ -52,6 +71,7 @@ impl Question {
         scratch: &mut Scratch,
     ) -> Result<Made, Problem> {
         let job = Job::begin(app, &self.pinned, &self.scene, (&self.asked, &self.known))?;
+        self.times.note(Stage::Prepare, job.took);
         let (snapshot, query) = (&job.pinned.snapshot, &job.query);
         let (scene, lack) = app.ladder.instead(job.scene, rung);
         let (named, lack, outcome) = match self.wanted {
@@ -61,10 +81,12 @@ impl Question {
             }
             Wanted::List(which) => (false, None, listing(snapshot, which, query, scratch)),
         };
-        let kept = job.respond(named.then_some(job.scene.name()), &outcome, lack).into();
+        let kept = job.respond(named.then_some(job.scene.name()), (&outcome, lack), &self.times);
         let user = self.asked.user.as_deref().filter(|_| self.known.has_past);
         let depends_on = ready::dependencies(job.pinned, user, &outcome);
-        Ok(Made { kept, depends_on, is_whole: lack.is_none() })
+        let is_late = |d: &Degraded| matches!(d, Degraded::ChannelLate(_));
+        let is_whole = lack.is_none() && !outcome.degraded.iter().any(is_late);
+        Ok(Made { kept: kept.into(), depends_on, is_whole })
     }
 }
 
@@ -81,7 +103,7 @@ pub(crate) async fn kept(app: &Arc<App>, question: Question) -> Result<Fresh, Pr
 pub(crate) fn renew(app: &Arc<App>, key: KeyBuf, question: Question) {
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        let share = question.wanted.share();
+        let (share, question) = (question.wanted.share(), question.at_leisure());
         let renewed = app.ready.cache().renew(&key, share, || kept(&app, question)).await;
         if renewed.is_err() {
             let reason = ReasonLabel { reason: "renewal" };
@@ -112,9 +134,36 @@ impl Made {
 /// # Errors
 /// 503 when too many wait, 500 for a defect.
 pub(crate) async fn make(app: &Arc<App>, question: Question) -> Result<Made, Problem> {
-    let rung = app.admit(Urgency::Interactive)?;
-    let shared = Arc::clone(app);
-    app.compute(move |scratch| question.work(&shared, rung, scratch)).await?
+    let rung = app.admit(question.urgency)?;
+    let (shared, until, queued) = (Arc::clone(app), question.until, Instant::now());
+    let stop = until.map_or_else(Stop::default, |_| Stop::new());
+    let sign = stop.clone();
+    let made = app.compute(move |scratch| {
+        question.times.note(Stage::Queue, queued.elapsed());
+        scratch.set_stop(sign);
+        question.work(&shared, rung, scratch)
+    });
+    stopped_at(until, &stop, made).await?
+}
+
+/// Sets the sign when the time is over, and goes on waiting.
+pub(crate) async fn stopped_at<T>(
+    until: Option<Instant>,
+    stop: &Stop,
+    work: impl Future<Output = T>,
+) -> T {
+    let Some(until) = until else { return work.await };
+    if until <= Instant::now() {
+        stop.set();
+        return work.await;
+    }
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = tokio::time::sleep_until(until.into()) => stop.set(),
+    }
+    work.await
 }
 
 /// What is known about the user beyond the bundle; asks for stored attributes only where there is
@@ -181,6 +230,8 @@ pub(crate) struct Job<'a> {
     pub(crate) query: Query,
     /// When the query was ready.
     prepared: Instant,
+    /// How long that took.
+    took: Duration,
 }
 
 impl<'a> Job<'a> {
@@ -195,18 +246,20 @@ impl<'a> Job<'a> {
         let scene = app.scene(Some(scene))?;
         let query = prepare::query(pinned, scene, asked, known);
         let prepared = App::stage(&app.metrics, "prepare", started);
-        Ok(Self { metrics: &app.metrics, pinned, scene, query, prepared })
+        let took = prepared.duration_since(started);
+        Ok(Self { metrics: &app.metrics, pinned, scene, query, prepared, took })
     }
 
     /// The answer as it is kept; `lack` is what the pressure took from it.
     fn respond(
         &self,
         scene: Option<&str>,
-        outcome: &Outcome,
-        lack: Option<&'static str>,
+        (outcome, lack): (&Outcome, Option<&'static str>),
+        times: &StageTimes,
     ) -> Vec<u8> {
         let ranked = App::stage(self.metrics, "pipeline", self.prepared);
-        count_degraded(self.metrics, outcome);
+        times.note(Stage::Pipeline, ranked.duration_since(self.prepared));
+        count_degraded(self.metrics, &self.pinned.snapshot, outcome);
         let mut slate = answer::slate(self.pinned, scene, outcome);
         if let Some(reason) = lack {
             self.metrics.degraded.get_or_create(&ReasonLabel { reason }).inc();
@@ -214,7 +267,8 @@ impl<'a> Job<'a> {
         }
         // Only maps with keys that are not text can fail, and answers have none.
         let bytes = framed(|out| serde_json::to_writer(out, &slate).unwrap_or_default());
-        App::stage(self.metrics, "respond", ranked);
+        let written = App::stage(self.metrics, "respond", ranked);
+        times.note(Stage::Respond, written.duration_since(ranked));
         bytes
     }
 }
@@ -245,8 +299,12 @@ pub(crate) fn to_json(body: &(impl Serialize + ?Sized)) -> Vec<u8> {
 }
 
 /// Counts what an answer had to do without.
-pub(crate) fn count_degraded(metrics: &Metrics, outcome: &Outcome) {
+fn count_degraded(metrics: &Metrics, snapshot: &Snapshot, outcome: &Outcome) {
     for degraded in &outcome.degraded {
+        if let Degraded::ChannelLate(id) = degraded {
+            let channel = snapshot.channel_name(*id).to_owned();
+            metrics.channels_late.get_or_create(&ChannelLabel { channel }).inc();
+        }
         let reason = answer::degraded_reason(degraded);
         metrics.degraded.get_or_create(&ReasonLabel { reason }).inc();
     }

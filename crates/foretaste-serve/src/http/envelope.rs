@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -14,15 +14,19 @@ use hyper::header::{
     CACHE_CONTROL, CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Method, StatusCode, Version};
-use tracing::{debug, error, warn};
+use tracing::{Level, debug, enabled, error, warn};
 
+use super::cors;
 use super::problem::Problem;
+use super::told::{self, Told};
 use crate::app::App;
 use crate::config::millis;
 use crate::metrics::RequestLabels;
 use crate::net::connection::AmbiguousLength;
+use crate::stages::StageTimes;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const MOST_URI_BYTES: usize = 48 << 10;
 const MOST_ID_BYTES: usize = 64;
 
@@ -32,35 +36,50 @@ pub(crate) async fn envelope(
     request: Request,
     next: Next,
 ) -> Response {
-    let started = Instant::now();
+    let told = Told::of(&app.config, &request);
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("none", |p| label(p.as_str()));
     let is_http1 = request.version() <= Version::HTTP_11;
-    let id = request_id(request.headers());
-    let mut response = match refuse(&request) {
-        Some(problem) => closing(problem.into_response()),
-        None => within(millis(app.config.timeouts.request_ms), next.run(request)).await,
+    let mut response = match accept(&app, &request, &told) {
+        Ok(patience) => within(patience, next.run(request)).await,
+        Err(response) => *response,
     };
-    let status = response.status();
-    finish(response.headers_mut(), &id);
-    if is_http1 && (app.is_draining() || ends_connection(status)) {
+    finish(&app, &mut response, &told);
+    if is_http1 && (app.is_draining() || ends_connection(response.status())) {
         response = closing(response);
     }
-    account(&app, (method, route), &id, (started, status));
+    account(&app, (method, route), &told, &response);
     response
+}
+
+/// How long the request may take, or what it is answered without being routed.
+fn accept(app: &App, request: &Request, told: &Told) -> Result<Duration, Box<Response>> {
+    if let Some(response) = cors::preflight(told.origin.as_ref(), request) {
+        return Err(Box::new(response));
+    }
+    let most = millis(app.config.timeouts.request_ms);
+    let patience = match refuse(request, told) {
+        Some(problem) => Err(problem),
+        None => told::patience(request.headers()),
+    };
+    match patience {
+        Ok(patience) => Ok(patience.unwrap_or(most).min(most)),
+        Err(problem) => Err(Box::new(closing(problem.into_response()))),
+    }
 }
 
 /// Counts and logs a request that has its response.
 pub(crate) fn account(
     app: &App,
     (method, route): (&'static str, &'static str),
-    id: &str,
-    (started, status): (Instant, StatusCode),
+    told: &Told,
+    response: &Response,
 ) {
-    let elapsed = started.elapsed();
-    let labels = RequestLabels { method, route, status: status.as_u16() };
+    let elapsed = told.started.elapsed();
+    let labels = RequestLabels { method, route, status: response.status().as_u16() };
     app.metrics.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
-    log(&labels, id, elapsed, millis(app.config.slow_ms));
+    let times = response.extensions().get::<Arc<StageTimes>>();
+    log(&labels, told, (elapsed, millis(app.config.slow_ms)), times);
 }
 
 async fn within(limit: Duration, response: impl Future<Output = Response>) -> Response {
@@ -74,7 +93,7 @@ async fn within(limit: Duration, response: impl Future<Output = Response>) -> Re
 }
 
 /// What is not HTTP as we accept it, whatever the route.
-pub(crate) fn refuse(request: &Request) -> Option<Problem> {
+pub(crate) fn refuse(request: &Request, told: &Told) -> Option<Problem> {
     if request.extensions().get::<AmbiguousLength>().is_some() {
         let detail = "send Content-Length or Transfer-Encoding, not both";
         return Some(Problem::invalid(detail));
@@ -82,7 +101,7 @@ pub(crate) fn refuse(request: &Request) -> Option<Problem> {
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
         return Some(Problem::invalid("HTTP/1.1 requests need a Host header"));
     }
-    if is_cross_origin(request.method(), request.headers()) {
+    if told.origin.is_none() && is_cross_origin(request.method(), request.headers()) {
         let detail = "pages of other origins may not write here";
         return Some(Problem::new(StatusCode::FORBIDDEN, "cross-origin", detail));
     }
@@ -94,8 +113,8 @@ pub(crate) fn refuse(request: &Request) -> Option<Problem> {
     })
 }
 
-/// A browser says where a page that writes comes from; only our own page may. Without this, any
-/// page could make its visitors' browsers write to a server on their own machine.
+/// A browser says where a page that writes comes from; only our own page and listed ones may.
+/// Without this, any page could make its visitors' browsers write to a server on their own machine.
 fn is_cross_origin(method: &Method, headers: &HeaderMap) -> bool {
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return false;
@@ -116,14 +135,23 @@ fn closing(mut response: Response) -> Response {
     response
 }
 
-/// Adds what every response has.
-pub(crate) fn finish(headers: &mut HeaderMap, id: &str) {
-    if let Ok(value) = HeaderValue::from_str(id) {
+/// Adds what every response has, and what this request may know.
+pub(crate) fn finish(app: &App, response: &mut Response, told: &Told) {
+    let timing = told.wants_timing.then(|| {
+        let times = response.extensions().get::<Arc<StageTimes>>().cloned().unwrap_or_default();
+        times.to_header(told.started.elapsed())
+    });
+    let headers = response.headers_mut();
+    if let Some(value) = timing.and_then(|text| HeaderValue::try_from(text).ok()) {
+        headers.insert(SERVER_TIMING, value);
+    }
+    if let Ok(value) = HeaderValue::from_str(&told.id) {
         headers.insert(REQUEST_ID, value);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let private = HeaderValue::from_static("private, no-store");
     headers.entry(CACHE_CONTROL).or_insert(private);
+    cors::finish(headers, &app.config.cors_origins, told.origin.as_ref());
 }
 
 /// The client's id where it is a plain word, else a new one.
@@ -161,15 +189,28 @@ fn label(path: &str) -> &'static str {
     PATHS.get_or_init(all).get(path).copied().unwrap_or("none")
 }
 
-fn log(labels: &RequestLabels, id: &str, elapsed: Duration, slow: Duration) {
+fn log(
+    labels: &RequestLabels,
+    told: &Told,
+    (elapsed, slow): (Duration, Duration),
+    times: Option<&Arc<StageTimes>>,
+) {
     let RequestLabels { method, route, status } = *labels;
+    let is_failure = status >= 500 && status != 503;
+    let is_loud = is_failure || elapsed >= slow;
+    if !is_loud && !enabled!(Level::DEBUG) {
+        return;
+    }
     let ms = elapsed.as_secs_f64() * 1_000.0;
-    if status >= 500 && status != 503 {
-        error!(method, route, status, request_id = id, ms, "request failed");
-    } else if elapsed >= slow {
-        warn!(method, route, status, request_id = id, ms, "slow request");
+    let (trace_id, parent_id) = told.trace().unwrap_or_default();
+    let stages = times.map_or_else(String::new, |times| times.to_text());
+    let request_id = &*told.id;
+    if is_failure {
+        error!(method, route, status, request_id, trace_id, parent_id, ms, "request failed");
+    } else if is_loud {
+        warn!(method, route, status, request_id, trace_id, parent_id, ms, stages, "slow request");
     } else {
-        debug!(method, route, status, request_id = id, ms, "request");
+        debug!(method, route, status, request_id, trace_id, parent_id, ms, stages, "request");
     }
 }
 

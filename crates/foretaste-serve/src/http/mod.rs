@@ -23,6 +23,7 @@ mod batch;
 pub(crate) mod body;
 pub(crate) mod browse;
 pub(crate) mod computing;
+pub(crate) mod cors;
 mod encoding;
 pub(crate) mod envelope;
 pub(crate) mod health;
@@ -36,6 +37,7 @@ pub(crate) mod respond;
 mod route;
 pub(crate) mod short;
 mod table;
+mod told;
 pub(crate) mod write;
 
 /// Which routes a listener has.

@@ -2,6 +2,7 @@
 //! that are ready, else compute it on a worker once for all who want it, and send it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -17,10 +18,12 @@ use hyper::{HeaderMap, StatusCode};
 use super::computing::{Question, kept, look_up, make, renew};
 use super::encoding::{Encoding, LEAST_BYTES};
 use super::problem::Problem;
+use super::told::{self, recall_until};
 use crate::app::App;
 use crate::prepare::Asked;
 use crate::ready::{Wanted, reframed, unframed};
 use crate::snapshots::Pinned;
+use crate::stages::StageTimes;
 
 /// Names the bundle of an answer.
 const BUNDLE: HeaderName = HeaderName::from_static("x-foretaste-bundle");
@@ -31,7 +34,7 @@ const HEADERS: usize = 12;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What a request's head says about how it wants its answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Manner {
     /// The client does not want what was kept.
     pub(crate) no_cache: bool,
@@ -39,6 +42,8 @@ pub(crate) struct Manner {
     if_none_match: Option<HeaderValue>,
     /// The compressed form it likes best.
     encoding: Option<Encoding>,
+    /// When it began, and how long it waits, where it says so.
+    pub(crate) waits: (Instant, Option<Duration>),
 }
 
 impl Manner {
@@ -51,6 +56,8 @@ impl Manner {
             no_cache: headers.get(CACHE_CONTROL).is_some_and(refuses),
             if_none_match: headers.get(IF_NONE_MATCH).cloned(),
             encoding: Encoding::accepted(headers),
+            // What is malformed was refused before.
+            waits: (Instant::now(), told::patience(headers).unwrap_or_default()),
         }
     }
 }
@@ -106,7 +113,9 @@ pub(crate) async fn answer(
     if found.is_none() {
         app.last_form.note(scene.name(), &wanted, &asked);
     }
-    let question = Question::new(Arc::clone(&pinned), scene, (wanted, asked), known);
+    let until = recall_until(&app.config, manner.waits);
+    let question = Question::new(Arc::clone(&pinned), scene, (wanted, asked), known).until(until);
+    let times = Arc::clone(&question.times);
     let (source, key, loaded) = match (key, found) {
         (None, _) => {
             let bytes = make(app, question).await?.kept;
@@ -114,7 +123,7 @@ pub(crate) async fn answer(
                 None => Form { encoding: None, kept: bytes },
                 Some(encoding) => compressed(app, encoding, bytes).await?,
             };
-            return Ok(out(&pinned, manner, (Source::Bypass, 0), form));
+            return Ok(timed(out(&pinned, manner, (Source::Bypass, 0), form), times));
         }
         (Some(key), Some(found)) => {
             if found.renew {
@@ -136,7 +145,13 @@ pub(crate) async fn answer(
         Some(form) => form,
         None => make_form(app, manner, &key, &loaded).await?,
     };
-    Ok(out(&pinned, manner, (source, loaded.age_ms / 1_000), form))
+    Ok(timed(out(&pinned, manner, (source, loaded.age_ms / 1_000), form), times))
+}
+
+/// Leaves with the response where the time went.
+fn timed(mut response: Response, times: Arc<StageTimes>) -> Response {
+    response.extensions_mut().insert(times);
+    response
 }
 
 /// The response to what was found, if it is there in the form that the client wants. Sees to the

@@ -3,7 +3,6 @@
 //! that has to be computed) goes the long way, which decides about it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -14,6 +13,7 @@ use super::computing::{Question, known};
 use super::envelope;
 use super::params::Params;
 use super::respond::{Manner, ready_response};
+use super::told::{self, Told};
 use crate::app::App;
 use crate::prepare::Asked;
 use crate::ready::Wanted;
@@ -25,10 +25,11 @@ const MOST_USER_BYTES: usize = 128;
 /// The answer, if it is ready and the request is plain.
 pub(crate) fn answer(app: &Arc<App>, request: &Request) -> Option<Response> {
     let user = plain_user(request)?;
-    if app.is_draining() || envelope::refuse(request).is_some() {
+    let told = Told::of(&app.config, request);
+    if app.is_draining() || envelope::refuse(request, &told).is_some() {
         return None;
     }
-    let started = Instant::now();
+    told::patience(request.headers()).ok()?;
     let params = Params::parse(request.uri().query(), &RECOMMEND).ok()?;
     let scene = app.scene(params.text("scene")).ok()?;
     let pinned = app.pin().ok()?;
@@ -42,9 +43,8 @@ pub(crate) fn answer(app: &Arc<App>, request: &Request) -> Option<Response> {
     let found = app.ready.cache().probe(&key)?;
     let question = Question::new(pinned, scene, (Wanted::Recommend, asked), known);
     let mut response = ready_response(app, &manner, (key, found), question)?;
-    let id = envelope::request_id(request.headers());
-    envelope::finish(response.headers_mut(), &id);
-    envelope::account(app, ("GET", ROUTE), &id, (started, response.status()));
+    envelope::finish(app, &mut response, &told);
+    envelope::account(app, ("GET", ROUTE), &told, &response);
     Some(response)
 }
 

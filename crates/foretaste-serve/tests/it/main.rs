@@ -3,8 +3,10 @@
 mod answers;
 mod bundles;
 mod cached;
+mod callers;
 mod client;
 mod contract;
+mod deadline;
 mod limits;
 mod page;
 mod pressed;

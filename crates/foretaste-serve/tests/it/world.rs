@@ -102,7 +102,7 @@ pub fn patient() -> ServeConfig {
         request_ms: 60_000,
         ..quick().timeouts
     };
-    ServeConfig { timeouts, ..quick() }
+    ServeConfig { timeouts, deadline_ms: 60_000, ..quick() }
 }
 
 /// Short timeouts, so that tests of them are quick.
