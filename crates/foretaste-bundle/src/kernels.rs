@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 mod dense;
 pub mod pack;
 mod scan;
+pub mod scatter;
 pub mod select;
 pub mod simd;
 pub mod spd;

@@ -12,6 +12,9 @@ use crate::plan::{self, Planned};
 use crate::stop::{Stop, Watch};
 use crate::{Query, Scene, Snapshot, fallback, fill, mask, merge, respond, shape};
 
+/// Proposals of a channel for each item of the answer, at least.
+const PROPOSALS_PER_ITEM: usize = 2;
+
 /// Memory that requests reuse, one per worker thread. It carries nothing from one request to the
 /// next: the same request with a fresh scratch gives the same answer.
 #[derive(Default)]
@@ -53,9 +56,10 @@ impl<'a> Request<'a> {
         Self { snapshot, scene, query, k: wanted.min(Limits::DEFAULT.k), ahead: &[] }
     }
 
-    /// Items that each channel is asked for.
+    /// Items that each channel is asked for: never fewer than [`PROPOSALS_PER_ITEM`] for each item
+    /// of the answer.
     pub fn proposals(&self) -> usize {
-        self.scene.config().candidates.max(self.k)
+        self.scene.config().candidates.max(PROPOSALS_PER_ITEM * self.k)
     }
 
     /// All that counts as seen; items may repeat.

@@ -4,6 +4,7 @@
 use foretaste_core::BitSet;
 use foretaste_core::topk::TopK;
 
+use crate::kernels::scatter::add_scaled;
 use crate::kernels::select::{BLOCK, Scores, offer_nonzero};
 
 /// Sums by index.
@@ -57,10 +58,7 @@ impl Accumulator {
     #[inline]
     pub(crate) fn add_scaled(&mut self, indices: &[u32], values: &[f32], factor: f32) {
         self.touch(indices);
-        let sums = &mut self.sums[..];
-        for (&index, &value) in indices.iter().zip(values) {
-            sums[index as usize] += factor * value;
-        }
+        add_scaled(&mut self.sums, indices, values, factor);
     }
 
     #[inline]

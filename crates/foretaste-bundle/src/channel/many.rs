@@ -5,8 +5,8 @@ use foretaste_core::topk::TopK;
 use foretaste_core::{BitSet, ItemIdx};
 
 use super::vectors::{VectorIndex, by_bytes, quantise};
-use crate::kernels::pack::{PackedRows, QUERIES};
-use crate::kernels::select::{BLOCK, offer_block};
+use crate::kernels::pack::{PackedRows, QUERIES, Wanted};
+use crate::kernels::select::BLOCK;
 
 /// A channel of vectors with its bytes packed for many queries.
 #[derive(Debug)]
@@ -62,12 +62,20 @@ impl<'a> PackedChannel<'a> {
         let mut products = [[0; BLOCK]; QUERIES];
         for block in 0..self.rows.n_blocks() {
             for four in active.chunks(QUERIES) {
-                let of = |q: usize| four[q.min(four.len() - 1)];
-                let query = |q: usize| (&users[of(q).0].bytes[..], of(q).1);
-                self.rows.products(block, std::array::from_fn(query), &mut products);
-                for (&(u, _), products) in four.iter().zip(&products) {
-                    let word = allowed[u].words()[block];
-                    offer_block(products, word, (block * BLOCK) as u32, &mut users[u].top);
+                let query = |q: usize| {
+                    let (u, sum) = four[q.min(four.len() - 1)];
+                    let user = &users[u];
+                    Wanted { bytes: &user.bytes, sum, at_least: at_least(&user.top) }
+                };
+                let queries = std::array::from_fn(query);
+                let words = self.rows.products(block, queries, &mut products);
+                for (&(u, _), (products, word)) in four.iter().zip(products.iter().zip(words)) {
+                    let mut rest = word & allowed[u].words()[block];
+                    while rest != 0 {
+                        let bit = rest.trailing_zeros() as usize;
+                        rest &= rest - 1;
+                        users[u].top.push((block * BLOCK + bit) as u32, products[bit] as f32);
+                    }
                 }
             }
         }
@@ -77,4 +85,10 @@ impl<'a> PackedChannel<'a> {
             self.vectors.rescore(*wanted, vector, buffers, found);
         }
     }
+}
+
+/// Products below this cannot enter `top`, however they are rounded.
+fn at_least(top: &TopK) -> i32 {
+    let threshold = top.threshold();
+    (threshold - threshold.abs() * f32::EPSILON).floor() as i32
 }

@@ -7,6 +7,17 @@ use super::{Level, dot_i8, level};
 /// Queries that are multiplied together.
 pub const QUERIES: usize = 4;
 
+/// A query of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// As long as a row.
+    pub bytes: &'a [i8],
+    /// Their sum.
+    pub sum: i32,
+    /// The least product that is worth a look.
+    pub at_least: i32,
+}
+
 /// Rows of bytes in blocks of 64, in the form that this processor multiplies fastest.
 #[derive(Debug)]
 pub struct PackedRows {
@@ -47,8 +58,9 @@ impl PackedRows {
         self.n_rows.div_ceil(BLOCK)
     }
 
-    /// Products of the rows of one block with each query, which comes with the sum of its bytes.
-    /// Outputs beyond the last row hold anything.
+    /// Products of the rows of one block with each query, and per query a word with one bit for
+    /// each row whose product is at least what the query asks for. Bits beyond the last row, and
+    /// outputs without their bit, hold anything.
     ///
     /// # Cost
     /// 64 x padded multiply-adds a query; one read of the block for all queries.
@@ -58,10 +70,10 @@ impl PackedRows {
     pub fn products(
         &self,
         block: usize,
-        queries: [(&[i8], i32); QUERIES],
+        queries: [Wanted<'_>; QUERIES],
         out: &mut [[i32; BLOCK]; QUERIES],
-    ) {
-        assert!(queries.iter().all(|(q, _)| q.len() == self.padded), "queries as long as rows");
+    ) -> [u64; QUERIES] {
+        assert!(queries.iter().all(|q| q.bytes.len() == self.padded), "queries as long as rows");
         let (first, size) = (block * BLOCK, BLOCK * self.padded);
         match self.level {
             #[cfg(target_arch = "x86_64")]
@@ -69,15 +81,20 @@ impl PackedRows {
                 let packed = &self.bytes[block * size..(block + 1) * size];
                 // SAFETY: `level` is only ever one that was detected on this machine; the lengths
                 // of the block and of the queries were checked above.
-                unsafe { products_avx512(packed, queries, out) };
+                unsafe { products_avx512(packed, queries, out) }
             }
             _ => {
                 let n = BLOCK.min(self.n_rows - first);
                 let rows = &self.bytes[block * size..][..n * self.padded];
                 let rows: &[i8] = bytemuck::cast_slice(rows);
-                for ((query, _), out) in queries.into_iter().zip(out) {
-                    dot_i8(query, rows, &self.row_sums[first..first + n], &mut out[..n]);
+                for (query, out) in queries.iter().zip(&mut *out) {
+                    dot_i8(query.bytes, rows, &self.row_sums[first..first + n], &mut out[..n]);
                 }
+                let bits = |out: &[i32; BLOCK], least| {
+                    let bit = |word, (at, &product)| word | u64::from(product >= least) << at;
+                    out.iter().enumerate().fold(0, bit)
+                };
+                std::array::from_fn(|q| bits(&out[q], queries[q].at_least))
             }
         }
     }
@@ -105,17 +122,18 @@ fn pack(rows: &[i8], padded: usize) -> Vec<u8> {
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn products_avx512(
     packed: &[u8],
-    queries: [(&[i8], i32); QUERIES],
+    queries: [Wanted<'_>; QUERIES],
     out: &mut [[i32; BLOCK]; QUERIES],
-) {
+) -> [u64; QUERIES] {
     use std::arch::x86_64::{
-        _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512,
+        _mm512_cmpge_epi32_mask, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32,
+        _mm512_storeu_si512,
     };
     let mut sums = [[_mm512_set1_epi32(0); BLOCK / 16]; QUERIES];
-    for (sums, (_, sum)) in sums.iter_mut().zip(queries) {
-        *sums = [_mm512_set1_epi32(-128 * sum); BLOCK / 16];
+    for (sums, query) in sums.iter_mut().zip(queries) {
+        *sums = [_mm512_set1_epi32(-128 * query.sum); BLOCK / 16];
     }
-    for quad in 0..queries[0].0.len() / 4 {
+    for quad in 0..queries[0].bytes.len() / 4 {
         let mut rows = [_mm512_set1_epi32(0); BLOCK / 16];
         for (part, rows) in rows.iter_mut().enumerate() {
             // SAFETY: a quad of the block has 4 x 64 bytes.
@@ -123,21 +141,29 @@ unsafe fn products_avx512(
             // SAFETY: as above.
             *rows = unsafe { _mm512_loadu_si512(at.cast()) };
         }
-        for (sums, (query, _)) in sums.iter_mut().zip(queries) {
+        for (sums, query) in sums.iter_mut().zip(queries) {
             // SAFETY: the query has four bytes from 4 x quad.
-            let four = unsafe { query.as_ptr().add(quad * 4).cast::<i32>().read_unaligned() };
+            let four = unsafe { query.bytes.as_ptr().add(quad * 4).cast::<i32>().read_unaligned() };
             let four = _mm512_set1_epi32(four);
             for (sum, &rows) in sums.iter_mut().zip(&rows) {
                 *sum = _mm512_dpbusd_epi32(*sum, rows, four);
             }
         }
     }
-    for (out, sums) in out.iter_mut().zip(sums) {
-        for (out, sum) in out.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
-            // SAFETY: the chunk has room for the 16 integers.
-            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sum) };
+    let mut words = [0; QUERIES];
+    for (q, (out, sums)) in out.iter_mut().zip(sums).enumerate() {
+        let least = _mm512_set1_epi32(queries[q].at_least);
+        for (part, sum) in sums.into_iter().enumerate() {
+            words[q] |= u64::from(_mm512_cmpge_epi32_mask(sum, least)) << (16 * part);
+        }
+        if words[q] != 0 {
+            for (out, sum) in out.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
+                // SAFETY: the chunk has room for the 16 integers.
+                unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sum) };
+            }
         }
     }
+    words
 }
 
 #[cfg(test)]
@@ -161,15 +187,24 @@ mod tests {
                 let packed = PackedRows::at(level, &rows, &sums, padded);
                 let mut out = [[0; BLOCK]; QUERIES];
                 for block in 0..packed.n_blocks() {
-                    let given = std::array::from_fn(|q| (query(q), sum(query(q))));
-                    packed.products(block, given, &mut out);
+                    let at_least = [i32::MIN, 0, 1000, 5];
+                    let given = std::array::from_fn(|q| Wanted {
+                        bytes: query(q),
+                        sum: sum(query(q)),
+                        at_least: at_least[q],
+                    });
+                    let words = packed.products(block, given, &mut out);
                     for (q, out) in out.iter().enumerate() {
                         for (r, found) in (block * BLOCK..n).zip(out) {
                             let row = &rows[r * padded..(r + 1) * padded];
                             let pairs = row.iter().zip(query(q));
                             let expected: i32 =
                                 pairs.map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
-                            assert_eq!(*found, expected, "{level:?} {padded} row {r}");
+                            let is_enough = words[q] >> (r % BLOCK) & 1 == 1;
+                            assert_eq!(is_enough, expected >= at_least[q], "{level:?} row {r}");
+                            if is_enough {
+                                assert_eq!(*found, expected, "{level:?} {padded} row {r}");
+                            }
                         }
                     }
                 }

@@ -45,6 +45,13 @@ fn a_channels_part_is_its_raw_score_over_its_scale() {
 }
 
 #[test]
+fn long_answers_are_merged_from_more_than_they_hold() {
+    let (snapshot, query) = (world(200, 2), asking(&[1, 5, 9], 30));
+    let config = SceneConfig { candidates: 5, ..only(&[("spectral", 1.0)]) };
+    assert_eq!(answer(&snapshot, config, &query).n_candidates, 60);
+}
+
+#[test]
 fn the_order_of_channels_in_a_bundle_changes_nothing() {
     let here = contents(100, 3);
     let mut turned = here.clone();
