@@ -39,6 +39,11 @@ JOBS = {
         "item-item --k 100",
         "sum of d_u^2 multiply-adds: 63 M / 250 M, 0.06 / 0.25 core s at 1 G scattered adds/s",
     ),
+    "item-item normalised K=100; peer: cosine": (
+        "fit item-item normalised 100 0.5 0.5 0.5",
+        "item-item --k 100",
+        "as above",
+    ),
     "iALS 64 factors, 15 iterations": (
         "fit ials " + IALS.format(f=64),
         "als --factors 64 " + ALS,
@@ -60,10 +65,10 @@ JOBS = {
         "recommend --factors 64 " + ALS,
         "users x items x 64 multiply-adds of bytes: 78 / 1.4 G, 0.4 / 0.01 core s at 200 G/s",
     ),
-    "top-20 for all users, our blend; peer: item-item K=100": (
+    "top-20 for all users, our blend; peer: ALS 64 and item-item K=100, not merged": (
         "all_users",
-        "recommend-item-item --k 100",
-        "nnz x K scattered adds of the sparse channel: 160 / 320 M, 0.2 / 0.3 core s",
+        "recommend-both --k 100 --factors 64 " + ALS,
+        "that and nnz x K scattered adds of the sparse channel: 160 / 320 M, 0.2 / 0.3 core s",
     ),
 }
 

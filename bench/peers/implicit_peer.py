@@ -4,7 +4,7 @@
     python implicit_peer.py FOLDER als --factors 64 --alpha 40 --reg 10 --iterations 15
     python implicit_peer.py FOLDER fold-in --factors 64 --events 50
     python implicit_peer.py FOLDER recommend --factors 64
-    python implicit_peer.py FOLDER recommend-item-item --k 100
+    python implicit_peer.py FOLDER recommend-both --k 100 --factors 64
 
 FOLDER holds train.txt and test.txt (`user item item ...` a line). Only the fit (or the job that is
 named) is timed: wall seconds and the processor seconds of all threads. A job `als` is judged twice:
@@ -114,10 +114,17 @@ def recommend(model, users, train):
     return ids, timer
 
 
+def both(arguments, train, users):
+    """The two lists of every user that a blend of two kinds of models would have to merge."""
+    models = [als(arguments, train)[0], item_item(arguments, train)[0]]
+    timers = [recommend(model, users, train)[1] for model in models]
+    return sum(timer.wall for timer in timers), sum(timer.cpu for timer in timers)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
-    jobs = ["item-item", "als", "fold-in", "recommend", "recommend-item-item"]
+    jobs = ["item-item", "als", "fold-in", "recommend", "recommend-both"]
     parser.add_argument("job", choices=jobs)
     parser.add_argument("--k", type=int, default=100)
     parser.add_argument("--factors", type=int, default=64)
@@ -132,7 +139,11 @@ def main():
     users = np.flatnonzero(np.diff(train.indptr))
     result = {"peer": "implicit", **vars(arguments), "folder": os.path.basename(arguments.folder)}
 
-    model, timer = (item_item if "item-item" in arguments.job else als)(arguments, train)
+    if arguments.job == "recommend-both":
+        result["seconds"], result["cpu_seconds"] = both(arguments, train, users)
+        print(json.dumps(result | {"users": len(users)}))
+        return
+    model, timer = (item_item if arguments.job == "item-item" else als)(arguments, train)
     result["seconds"], result["cpu_seconds"] = timer.wall, timer.cpu
     if arguments.job == "fold-in":
         result["seconds"], result["cpu_seconds"] = fold_in(arguments, model, train)
