@@ -33,6 +33,7 @@ pub(crate) struct Candidates {
 }
 
 /// What each channel of the plan says about one item.
+#[derive(Default)]
 pub(crate) struct Scored {
     pub raw: Vec<f32>,
     pub ranks: Vec<u32>,
@@ -85,11 +86,12 @@ impl Candidates {
         self.members.contains(item).then(|| self.rows[item as usize] as usize)
     }
 
-    /// What the plan's channels say about the candidate in `row`.
-    pub fn scored(&self, row: usize, n_channels: usize) -> Scored {
-        let raw = self.raw[..n_channels].iter().map(|column| column[row]).collect();
-        let ranks = self.ranks[..n_channels].iter().map(|column| column[row]).collect();
-        Scored { raw, ranks }
+    /// Writes what the plan's channels say about the candidate in `row`.
+    pub fn scored(&self, row: usize, n_channels: usize, out: &mut Scored) {
+        out.raw.clear();
+        out.raw.extend(self.raw[..n_channels].iter().map(|column| column[row]));
+        out.ranks.clear();
+        out.ranks.extend(self.ranks[..n_channels].iter().map(|column| column[row]));
     }
 
     fn reserve_columns(&mut self, n_channels: usize) {

@@ -110,7 +110,9 @@ pub fn explain(
 fn scored(ranking: &Ranking<'_>, item: ItemIdx, scratch: &Scratch) -> Scored {
     let candidates = &scratch.candidates;
     if let Some(row) = candidates.row_of(item) {
-        return candidates.scored(row, ranking.plan.len());
+        let mut scored = Scored::default();
+        candidates.scored(row, ranking.plan.len(), &mut scored);
+        return scored;
     }
     let mut raw = vec![0.0; ranking.plan.len()];
     for (c, channel) in ranking.plan.iter().enumerate() {

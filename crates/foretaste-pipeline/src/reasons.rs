@@ -33,8 +33,8 @@ pub(crate) fn shares(
     let part = |(c, channel): (usize, &Planned<'_>)| {
         (channel.id, Parts::of(merge, channel).part(scored.raw[c], scored.ranks[c]))
     };
-    let mut parts: Vec<_> =
-        plan.iter().enumerate().map(part).filter(|&(_, part)| part > 0.0).collect();
+    let mut parts = Vec::with_capacity(plan.len());
+    parts.extend(plan.iter().enumerate().map(part).filter(|&(_, part)| part > 0.0));
     if parts.is_empty() {
         let proposed = |c: &usize| scored.ranks[*c] != NOT_PROPOSED;
         parts.extend((0..plan.len()).filter(proposed).map(|c| (plan[c].id, 1.0)));

@@ -1,5 +1,6 @@
 //! From choice to answer: the slate with its reasons, and the account of what was left.
 
+use crate::candidates::Scored;
 use crate::diversify::Choice;
 use crate::merge::Ranked;
 use crate::outcome::{Degraded, Outcome, SlateItem};
@@ -19,10 +20,11 @@ pub(crate) fn respond(
     let mut work = ranking.work;
     let n_candidates = ranking.merged.order.len() + work.unrankable;
     work.unused = ranking.merged.order.len() - choice.picks.len();
+    let mut scored = Scored::default();
     let slate: Vec<SlateItem> = choice
         .picks
         .iter()
-        .map(|&pick| explain_item(request, &ranking.plan, &pool[pick], scratch))
+        .map(|&pick| explain_item(request, &ranking.plan, &pool[pick], (&mut scored, scratch)))
         .collect();
     let fallback = ranking.fallback.filter(|_| !slate.is_empty());
     Outcome { slate, degraded, fallback, n_candidates, work }
@@ -32,15 +34,18 @@ fn explain_item(
     request: &Request<'_>,
     plan: &[Planned<'_>],
     ranked: &Ranked,
-    scratch: &mut Scratch,
+    (scored, scratch): (&mut Scored, &mut Scratch),
 ) -> SlateItem {
     let candidates = &mut scratch.candidates;
-    let scored = ranked.row.map(|row| candidates.scored(row, plan.len()));
-    let channels = reasons::shares(request, plan, scored.as_ref(), ranked.item);
+    let scored = ranked.row.map(|row| {
+        candidates.scored(row, plan.len(), scored);
+        &*scored
+    });
+    let channels = reasons::shares(request, plan, scored, ranked.item);
     let (mut because, mut note) = (Vec::new(), None);
     if request.query.want_reasons {
         let from = |scored| reasons::because(plan, candidates, scored, ranked.item);
-        because = scored.as_ref().map(from).unwrap_or_default();
+        because = scored.map(from).unwrap_or_default();
         note = reasons::note(request, ranked.item);
     }
     SlateItem { item: ranked.item, score: ranked.score, channels, because, note }

@@ -57,9 +57,10 @@ impl<'a> Request<'a> {
     }
 
     /// Items that each channel is asked for: never fewer than [`PROPOSALS_PER_ITEM`] for each item
-    /// of the answer.
+    /// of the answer, nor than compete for the slate.
     pub fn proposals(&self) -> usize {
-        self.scene.config().candidates.max(PROPOSALS_PER_ITEM * self.k)
+        let least = (PROPOSALS_PER_ITEM * self.k).max(shape::pool_size(self));
+        self.scene.config().candidates.max(least)
     }
 
     /// All that counts as seen; items may repeat.

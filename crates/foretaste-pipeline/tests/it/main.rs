@@ -1,5 +1,6 @@
 //! Requests against planted bundles that were really written and opened.
 
+mod allocations;
 mod explaining;
 mod fallbacks;
 mod lists;
