@@ -24,6 +24,10 @@ pub fn run(run: &Run, args: &ImportArgs) -> Result<()> {
 }
 
 fn request(run: &Run, args: &ImportArgs, path: &std::path::Path) -> Result<ImportRequest> {
+    if !path.exists() {
+        let text = format!("there is no file or folder {}; nothing was imported", path.display());
+        return Err(Error::not_found(text).into());
+    }
     let delimiter = args.delimiter.map(u8::try_from).transpose();
     let delimiter = delimiter.context("--delimiter must be one ASCII character")?;
     let share = args.max_bad_share.unwrap_or(run.config.import.max_bad_share);

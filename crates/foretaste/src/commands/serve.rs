@@ -1,7 +1,7 @@
 //! `foretaste serve`: the HTTP server until SIGTERM or Ctrl-C.
 #![allow(clippy::print_stdout)] // where it listens is the result
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -58,7 +58,9 @@ pub fn serve(
 fn start_logging(json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    let builder = builder.with_writer(std::io::stderr);
     // Only the first call in a process counts; `demo` may have made it.
     let _ = if json { builder.json().try_init() } else { builder.try_init() };
 }
