@@ -1,4 +1,5 @@
 //! The program as its users run it: real processes, real files, real sockets.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod contract;
 mod mistakes;
