@@ -4,13 +4,14 @@
 //! accumulator) in the scratch; `search`, `score` and `contributions` then read it. Scores are
 //! raw: the pipeline divides by the channel's scale and multiplies by its weight.
 
-use foretaste_core::{BitSet, ItemIdx, Result};
+use foretaste_core::{BitSet, Error, ItemIdx, Result};
 
 use crate::format::SectionReader;
 use crate::histories::Histories;
 use crate::manifest::ChannelEntry;
 
 mod accumulator;
+mod graph;
 mod ials;
 mod item_item;
 mod low_rank;
@@ -19,13 +20,15 @@ mod scratch;
 mod user_user;
 mod vectors;
 
+pub use graph::GraphConfig;
 pub use many::{Asking, ManyScratch, PackedChannel};
 pub use scratch::ChannelScratch;
 pub use vectors::VectorIndex;
 
+pub(crate) use graph::Graph;
 pub(crate) use ials::LoadedIals;
 pub(crate) use item_item::LoadedItemItem;
-pub(crate) use low_rank::LoadedLowRank;
+pub(crate) use low_rank::{LoadedLowRank, scaled_rows};
 pub(crate) use user_user::LoadedUserUser;
 
 /// What scores are read from once a user is prepared.
@@ -70,6 +73,20 @@ impl LoadedChannel {
             _ => LoadedModel::UserUser(LoadedUserUser::read(input, histories.clone())?),
         };
         Ok(Self { name: entry.name.clone(), scale: entry.scale, weight: entry.weight, model })
+    }
+
+    /// Takes the graph that was built for the channel's vectors.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is not a graph of them, or the channel has none.
+    pub(crate) fn attach(&mut self, graph: SectionReader) -> Result<()> {
+        let vectors = match &mut self.model {
+            LoadedModel::LowRank(m) => m.vectors_mut(),
+            LoadedModel::Ials(m) => m.vectors_mut(),
+            _ => return Err(Error::corrupt(format!("{}: a graph of no vectors", graph.name()))),
+        };
+        vectors.attach(Graph::read(graph, vectors)?);
+        Ok(())
     }
 
     /// Name, unique in the bundle.
@@ -129,7 +146,8 @@ impl LoadedChannel {
     ///
     /// # Cost
     /// Sparse channels: one pass over the touched blocks of the accumulator. Vectors: one int8 pass
-    /// over the allowed rows, then f32 for `n` and a quarter more.
+    /// over the allowed rows, or a walk through the graph where there is one and it costs less;
+    /// then f32 for `n` and a quarter more.
     pub fn search(
         &self,
         allowed: &BitSet,
@@ -137,10 +155,22 @@ impl LoadedChannel {
         scratch: &mut ChannelScratch,
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
+        self.search_broadly(allowed, (n, 0), scratch, out);
+    }
+
+    /// As [`LoadedChannel::search`]; a walk through a graph keeps the best `ef` nodes on its way
+    /// (efSearch; 0: 1.5 n + 64). More find more of the true best, at more cost.
+    pub fn search_broadly(
+        &self,
+        allowed: &BitSet,
+        (n, ef): (usize, usize),
+        scratch: &mut ChannelScratch,
+        out: &mut Vec<(ItemIdx, f32)>,
+    ) {
         out.clear();
         match self.output() {
             Output::Sums(scale) => scratch.search_sums(allowed, n, scale, out),
-            Output::Vectors(vectors) => vectors.search(allowed, n, scratch, out),
+            Output::Vectors(vectors) => vectors.search(allowed, (n, ef), scratch, out),
         }
     }
 
@@ -159,14 +189,20 @@ impl LoadedChannel {
         }
     }
 
-    /// The channel packed for searches of many users; `None` for one without vectors.
+    /// The channel packed for searches of many users; `None` for one without vectors, and for one
+    /// with a graph, whose searches do not read all vectors.
     ///
     /// # Cost
     /// A copy of the bytes of all vectors.
     pub fn packed(&self) -> Option<PackedChannel<'_>> {
+        self.vectors().filter(|vectors| !vectors.has_graph()).map(PackedChannel::new)
+    }
+
+    /// The vectors of a channel that has some.
+    pub fn vectors(&self) -> Option<&VectorIndex> {
         match self.output() {
             Output::Sums(_) => None,
-            Output::Vectors(vectors) => Some(PackedChannel::new(vectors)),
+            Output::Vectors(vectors) => Some(vectors),
         }
     }
 

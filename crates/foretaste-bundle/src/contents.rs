@@ -7,6 +7,8 @@ use foretaste_core::{
     Csr, Error, IdTable, Interactions, Item, ItemIdx, KindSets, Limits, Matrix, Result, TimeMs,
 };
 
+use crate::channel::GraphConfig;
+
 /// Everything that goes into a bundle.
 #[derive(Clone, Debug, Default)]
 pub struct BundleContents {
@@ -24,6 +26,8 @@ pub struct BundleContents {
     pub segments: Vec<Segment>,
     /// The models, in order of importance.
     pub channels: Vec<Channel>,
+    /// Which channels of vectors get a graph.
+    pub graphs: GraphConfig,
 }
 
 /// Where a bundle comes from; becomes part of `manifest.json`.
@@ -229,6 +233,7 @@ impl BundleContents {
                 "bundle: {n} items, at most 2^32 - 2 are possible"
             )));
         }
+        self.graphs.check()?;
         self.check_histories(n)?;
         self.popularity.check(n)?;
         self.segments.iter().try_for_each(|s| s.check(n))?;

@@ -49,6 +49,8 @@ pub enum FileKind {
     Content = 10,
     /// Kinds of events behind the histories.
     Kinds = 11,
+    /// A graph over the vectors of a channel.
+    Graph = 12,
 }
 
 /// A type that arrays are made of.

@@ -9,6 +9,7 @@
 use std::sync::OnceLock;
 
 mod dense;
+mod gather;
 pub mod pack;
 mod scan;
 pub mod scatter;
@@ -17,6 +18,7 @@ pub mod simd;
 pub mod spd;
 
 pub use dense::{axpy, dot, dot_rows};
+pub use gather::{ByteQuery, dot_i8_rows, prefetch_row};
 pub use scan::{dot_i8, padded_len};
 
 /// Instruction sets that the kernels are written for.

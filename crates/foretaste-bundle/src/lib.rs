@@ -26,7 +26,9 @@ mod registry;
 mod text;
 mod writer;
 
-pub use channel::{Asking, ChannelScratch, LoadedChannel, ManyScratch, PackedChannel, VectorIndex};
+pub use channel::{
+    Asking, ChannelScratch, GraphConfig, LoadedChannel, ManyScratch, PackedChannel, VectorIndex,
+};
 pub use contents::{
     BundleContents, Channel, ChannelModel, IalsModel, ItemItem, LowRank, ManifestHead, Popularity,
     Segment, UserUser,

@@ -16,7 +16,7 @@ use crate::mmap::MappedFile;
 use crate::popularity::{LoadedPopularity, PopularityView, Segments};
 use crate::registry::BundleId;
 use crate::text::IdIndex;
-use crate::writer::{HISTORIES, ITEMS, KINDS, POPULARITY, SEGMENTS, USERS};
+use crate::writer::{HISTORIES, ITEMS, KINDS, POPULARITY, SEGMENTS, USERS, graph_file};
 
 /// An opened bundle: immutable, mapped, checked.
 #[derive(Debug)]
@@ -74,7 +74,12 @@ impl Bundle {
         };
         let channels = manifest.channels.par_iter().map(|entry| {
             let input = files.reader(&entry.file, entry.file_kind()?)?;
-            LoadedChannel::read(entry, input, &histories)
+            let mut channel = LoadedChannel::read(entry, input, &histories)?;
+            let graph = graph_file(&entry.file);
+            if files.has(&graph) {
+                channel.attach(files.reader(&graph, FileKind::Graph)?)?;
+            }
+            Ok(channel)
         });
         let channels = channels.collect::<Result<Vec<_>>>()?;
         let popularity =

@@ -6,9 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use foretaste_core::{Error, Result};
+use foretaste_core::{Error, Matrix, Result};
 
-use crate::channel::{LoadedIals, LoadedItemItem, LoadedLowRank, LoadedUserUser};
+use crate::channel::{
+    Graph, LoadedIals, LoadedItemItem, LoadedLowRank, LoadedUserUser, scaled_rows,
+};
 use crate::contents::{BundleContents, Channel, ChannelModel};
 use crate::format::{FORMAT_VERSION, FileKind, SectionWriter, read_only};
 use crate::histories::Histories;
@@ -95,6 +97,11 @@ fn write_files(folder: &Path, contents: &BundleContents) -> Result<BundleId> {
         let kind = entry.file_kind()?;
         put(&entry.file, kind, &|out| write_channel(out, &channel.model))?;
         names.push(entry.file.clone());
+        if let Some(vectors) = output_vectors(&channel.model).filter(|v| contents.graphs.wants(v)) {
+            let name = graph_file(&entry.file);
+            put(&name, FileKind::Graph, &|out| Graph::write(out, &vectors, &contents.graphs))?;
+            names.push(name);
+        }
         channels.push(entry);
     }
     let files = names.iter().map(|n| file_entry(folder, n)).collect::<Result<Vec<_>>>()?;
@@ -115,6 +122,20 @@ fn channel_entry(at: usize, channel: &Channel) -> ChannelEntry {
         scale: channel.scale,
         weight: channel.weight,
         file: format!("channel-{at:02}.bin"),
+    }
+}
+
+/// The file with the graph over the vectors of a channel's file; missing where there is none.
+pub(crate) fn graph_file(channel_file: &str) -> String {
+    format!("graph-of-{channel_file}")
+}
+
+/// The vectors that searches of a model read.
+fn output_vectors(model: &ChannelModel) -> Option<Matrix> {
+    match model {
+        ChannelModel::LowRank(m) => Some(scaled_rows(&m.items, &m.output_scale)),
+        ChannelModel::Ials(m) => Some(scaled_rows(&m.items, &m.output_scale)),
+        ChannelModel::ItemItem(_) | ChannelModel::Content(_) | ChannelModel::UserUser(_) => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A bundle's contents from assembled data and fitted channels: popularity, segments, manifest.
 
-use foretaste_bundle::{BundleContents, Channel, ManifestHead, Popularity};
+use foretaste_bundle::{BundleContents, Channel, GraphConfig, ManifestHead, Popularity};
 use foretaste_core::{Interactions, TimeMs};
 use foretaste_train::segments::{SegmentConfig, segments};
 
@@ -24,7 +24,8 @@ pub fn of(data: Assembled, channels: Vec<Channel>) -> BundleContents {
     for item in &mut items {
         item.embedding = None;
     }
-    BundleContents { manifest, items, users, histories, popularity, segments, channels }
+    let graphs = GraphConfig::default();
+    BundleContents { manifest, items, users, histories, popularity, segments, channels, graphs }
 }
 
 /// Sums of the entries' weights, whole and decayed by exp(-age / window) as of `as_of_ms`.

@@ -83,6 +83,10 @@ impl LoadedIals {
         &self.vectors
     }
 
+    pub(crate) fn vectors_mut(&mut self) -> &mut VectorIndex {
+        &mut self.vectors
+    }
+
     #[inline]
     fn factor(&self, item: ItemIdx) -> &[f32] {
         let dims = self.vectors.dims();

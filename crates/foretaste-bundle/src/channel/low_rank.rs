@@ -64,6 +64,10 @@ impl LoadedLowRank {
         &self.vectors
     }
 
+    pub(crate) fn vectors_mut(&mut self) -> &mut VectorIndex {
+        &mut self.vectors
+    }
+
     fn input_row(&self, item: ItemIdx) -> (&[f32], f32) {
         let dims = self.vectors.dims();
         let scale = self.input_scale.get().get(item as usize).copied().unwrap_or(1.0);

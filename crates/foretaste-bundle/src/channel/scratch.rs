@@ -4,6 +4,7 @@ use foretaste_core::topk::TopK;
 use foretaste_core::{BitSet, ItemIdx};
 
 use super::accumulator::Accumulator;
+use super::graph::WalkScratch;
 use super::item_item::scale_of;
 
 /// Buffers that hold the prepared user and all intermediate values; nothing is allocated once they
@@ -25,6 +26,8 @@ pub struct ChannelScratch {
     /// Items found by bytes, and their exact scores.
     pub(crate) found: Vec<u32>,
     pub(crate) exact: Vec<f32>,
+    /// A search through a graph.
+    pub(crate) walk: WalkScratch,
     /// Selection of the best.
     pub(crate) top: TopK,
     /// The system of a fold-in, or its Cholesky factor.

@@ -43,6 +43,20 @@ fn dot_i8_at(level: Level, query: &[i8], rows: &[i8], row_sums: &[i32], out: &mu
     }
 }
 
+/// As [`dot_i8`] for levels that need no sums of rows: all but AVX-512.
+#[inline]
+pub(super) fn dot_i8_plain(level: Level, query: &[i8], rows: &[i8], out: &mut [i32]) {
+    assert_eq!(rows.len(), out.len() * query.len(), "one output per row");
+    assert!(query.len().is_multiple_of(64), "rows are padded to 64 bytes");
+    match level {
+        // SAFETY: `level` was detected on this machine, where AVX-512 is never without AVX2, and
+        // the lengths were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Avx2 => unsafe { dot_i8_avx2(query, rows, out) },
+        _ => dot_i8_portable(query, rows, out),
+    }
+}
+
 #[inline(always)]
 fn dot_i8_portable(query: &[i8], rows: &[i8], out: &mut [i32]) {
     for (row, out) in rows.chunks_exact(query.len()).zip(out) {

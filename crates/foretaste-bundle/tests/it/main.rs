@@ -5,6 +5,7 @@
 mod channels;
 mod damage;
 mod fixture;
+mod graphs;
 mod planted;
 mod registry;
 mod whole;

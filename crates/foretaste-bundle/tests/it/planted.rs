@@ -1,8 +1,8 @@
 //! Contents with every structure and every kind of channel, small and seeded.
 
 use foretaste_bundle::{
-    BundleContents, Channel, ChannelModel, IalsModel, ItemItem, LowRank, ManifestHead, Popularity,
-    Segment, UserUser,
+    BundleContents, Channel, ChannelModel, GraphConfig, IalsModel, ItemItem, LowRank, ManifestHead,
+    Popularity, Segment, UserUser,
 };
 use foretaste_core::{Csr, IdTable, Interactions, Item, Matrix, Rng, planted};
 
@@ -41,6 +41,7 @@ pub fn contents(seed: u64) -> BundleContents {
         popularity,
         segments: vec![Segment { key: "country=DE".into(), items: vec![(3, 2.0), (1, 1.0)] }],
         channels: channels(&mut rng),
+        graphs: GraphConfig { from_bytes: 0, links: 4, ..GraphConfig::default() },
     }
 }
 
