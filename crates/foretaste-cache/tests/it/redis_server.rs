@@ -54,7 +54,9 @@ impl Server {
     /// Stops (`STOP`) or continues (`CONT`) the process.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill");
+        // The shell's own: a bare Debian has no program of that name.
+        let kill = format!("kill -{name} {pid}");
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
         assert!(sent.success());
     }
 
