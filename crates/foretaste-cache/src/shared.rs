@@ -9,4 +9,5 @@ pub(crate) mod changes;
 pub(crate) mod config;
 pub(crate) mod envelope;
 pub(crate) mod link;
+pub(crate) mod log;
 pub(crate) mod tier;

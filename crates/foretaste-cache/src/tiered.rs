@@ -403,6 +403,31 @@ impl<E: Clone + Send + Sync> TieredCache<E> {
         dropped
     }
 
+    /// Whether there is a tier that replicas share.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Appends entries to the log that replicas share, in their order; false when they were not
+    /// all taken, and when there is no such log. Appending again may repeat some of them. The log
+    /// keeps about 50,000 entries, each for a day.
+    ///
+    /// # Cost
+    /// One round trip, at most `connect_ms`; not for requests to wait for.
+    pub async fn append_log(&self, entries: &[Vec<u8>]) -> bool {
+        let Some(Replicas { tier, .. }) = &self.shared else { return false };
+        tier.append_log(entries, self.clock.unix_ms()).await
+    }
+
+    /// The next entries of the log after the place `after` (`0`: from its beginning), each with
+    /// its place; `None` while the log cannot be read.
+    ///
+    /// # Cost
+    /// As [`TieredCache::append_log`].
+    pub async fn read_log(&self, after: &str) -> Option<Vec<(String, Bytes)>> {
+        self.shared.as_ref()?.tier.read_log(after).await
+    }
+
     /// To be called now and then: above 80% of its bytes the cache gives back to 60%, the entries
     /// first that its policy values least. Says how many went.
     pub fn keep_within_budget(&self) -> u64 {

@@ -23,6 +23,7 @@ use crate::live::recent::Recent;
 use crate::metrics::{Metrics, ReasonLabel, StageLabel};
 use crate::pressure::{self, Rung, Urgency};
 use crate::ready::{self, ReadyAnswers, of_item, of_user};
+use crate::replicas::{News, Replicas};
 use crate::snapshots::{Pinned, Snapshots};
 use crate::warm::LastForm;
 
@@ -41,6 +42,7 @@ pub(crate) struct App {
     pub(crate) recent: Arc<Recent>,
     pub(crate) erased: Erased,
     pub(crate) ready: Arc<ReadyAnswers>,
+    pub(crate) replicas: Replicas,
     /// The API's description as JSON.
     pub(crate) openapi: Bytes,
     store: Arc<dyn Store>,
@@ -110,6 +112,7 @@ impl App {
             draining: AtomicBool::new(false),
             log_events: AtomicU64::new(store.counts()?.log_events),
             bundles: Arc::new(bundles),
+            replicas: Replicas::new(ready.cache().is_shared()),
             config,
             scenes,
             metrics,
@@ -166,9 +169,7 @@ impl App {
             self.metrics.shed.get_or_create(&ReasonLabel { reason: "store_calls" }).inc();
             return Err(Problem::unavailable("busy", "too many writes at once; try again"));
         };
-        let app = Arc::clone(self);
-        let called = tokio::task::spawn_blocking(move || call(&app, app.store.as_ref())).await;
-        match called {
+        match self.on_store_thread(call).await {
             Ok(result) => result.map_err(Problem::from),
             Err(_) => {
                 self.metrics.panics.inc();
@@ -196,12 +197,20 @@ impl App {
         let pressure = self.cpu.pressure();
         self.metrics.pressure.set(f64::from(pressure));
         let rung = pressure::rung(pressure, urgency);
-        if rung == Rung::Refused {
-            let reason = urgency.name();
-            self.metrics.shed.get_or_create(&ReasonLabel { reason }).inc();
-            return Err(Problem::unavailable("busy", "too many requests wait; try again"));
-        }
-        Ok(rung)
+        if rung == Rung::Refused { Err(self.shed(urgency)) } else { Ok(rung) }
+    }
+
+    /// What somebody who waits is told where there is time for nothing that is not ready.
+    pub(crate) fn refusal(&self) -> Option<Problem> {
+        let urgency = Urgency::Interactive;
+        let is_over = pressure::rung(self.cpu.pressure(), urgency) == Rung::Refused;
+        is_over.then(|| self.shed(urgency))
+    }
+
+    fn shed(&self, urgency: Urgency) -> Problem {
+        let reason = urgency.name();
+        self.metrics.shed.get_or_create(&ReasonLabel { reason }).inc();
+        Problem::unavailable("busy", "too many requests wait; try again")
     }
 
     /// Computes on a worker.
@@ -237,13 +246,26 @@ impl App {
             app.metrics.events_duplicate.inc_by(outcome.duplicates as u64);
             if outcome.accepted > 0 {
                 app.take_notice(&events);
+                if app.replicas.has_others() {
+                    app.tell(events.into_iter().map(News::Event));
+                }
             }
             Ok(outcome)
         })
         .await
     }
 
-    fn take_notice(&self, events: &[Event]) {
+    /// Calls the store on a thread that may block, on behalf of nobody who waits.
+    pub(crate) async fn on_store_thread<T: Send + 'static>(
+        self: &Arc<Self>,
+        call: impl FnOnce(&Self, &dyn Store) -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        let app = Arc::clone(self);
+        tokio::task::spawn_blocking(move || call(&app, app.store.as_ref())).await
+    }
+
+    /// Lets events count from now on.
+    pub(crate) fn take_notice(&self, events: &[Event]) {
         for event in events {
             let recorded = self.recent.record(event);
             self.metrics.live_evicted.inc_by(recorded.evicted as u64);
@@ -270,10 +292,29 @@ impl App {
         self.ready.cache().invalidate(&ids.map(of_user).collect::<Vec<_>>());
     }
 
-    /// Removes what is kept for a user, wherever it is kept.
-    pub(crate) fn user_erased(&self, id: &str) {
+    /// Forgets a user: what is stored, what is in memory, what is kept in any cache.
+    ///
+    /// # Errors
+    /// The store's; then it may have to be done again.
+    pub(crate) fn erase(&self, store: &dyn Store, id: &str, at_ms: TimeMs) -> Result<()> {
+        store.delete_user(id)?;
+        self.erased.add(store, id, at_ms)?;
+        self.recent.erase(id);
+        self.metrics.live_events.set(self.recent.len() as i64);
         self.users_changed([id].into_iter());
         self.ready.cache().clear_prefix(&ready::answers_of(id));
+        Ok(())
+    }
+
+    /// As [`App::set_hidden`], and tells the others what has changed.
+    pub(crate) fn hide(&self, changes: &[(&str, bool)]) {
+        let news = |&(id, hidden): &(&str, bool)| {
+            let is_new = self.is_hidden_now(id) != hidden;
+            is_new.then(|| News::Hidden { item: id.to_owned(), hidden })
+        };
+        let news: Vec<News> = changes.iter().filter_map(news).collect();
+        self.set_hidden(changes);
+        self.tell(news);
     }
 
     /// Whether requests are welcome: a bundle is live and nobody asked to stop.

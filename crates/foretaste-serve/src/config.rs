@@ -36,6 +36,9 @@ pub struct ServeConfig {
     pub store_calls: usize,
     /// Scene of requests that name none.
     pub default_scene: String,
+    /// Memory of the process, without files that are only mapped, above 80% of which the cache
+    /// gives back to 60% of what it holds; 0 = no such bound.
+    pub memory_bytes: u64,
     /// Recent events kept in memory per user, newest first.
     pub live_events_per_user: usize,
     /// Recent events kept in memory in total; the oldest go first.
@@ -77,6 +80,7 @@ impl Default for ServeConfig {
             max_connections: 10_000,
             store_calls: 256,
             default_scene: "default".to_owned(),
+            memory_bytes: 0,
             live_events_per_user: 200,
             live_events: 2_000_000,
             seal_events: 1_000_000,

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use foretaste_core::{Error, ErrorKind, Result};
 use tokio::sync::oneshot;
 
+use crate::limit::Limit;
 use crate::metrics::{Metrics, ReasonLabel, StageLabel};
-use crate::pressure::Gauge;
+use crate::pressure::{Gauge, MOST_WAITS};
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
@@ -33,6 +34,7 @@ struct Queue<S> {
     wake: Condvar,
     most: usize,
     gauge: Gauge,
+    limit: Limit,
     /// Jobs that are queued or running.
     open: AtomicUsize,
     metrics: Arc<Metrics>,
@@ -73,8 +75,9 @@ impl<S: Default + 'static> CpuPool<S> {
     ) -> Result<Self> {
         let state = Mutex::new(State { jobs: VecDeque::with_capacity(most), closed: false });
         let gauge = Gauge::new(n_threads, target);
+        let limit = Limit::new(n_threads, most + n_threads, MOST_WAITS * target);
         let (wake, open) = (Condvar::new(), AtomicUsize::new(0));
-        let queue = Arc::new(Queue { state, wake, most, gauge, open, metrics });
+        let queue = Arc::new(Queue { state, wake, most, gauge, limit, open, metrics });
         let mut pool = Self { queue, threads: Vec::with_capacity(n_threads) };
         for i in 0..n_threads {
             let queue = Arc::clone(&pool.queue);
@@ -119,6 +122,8 @@ impl<S: Default + 'static> CpuPool<S> {
             let started = Instant::now();
             let waited = started.duration_since(queued);
             metrics.stages.get_or_create(&wait).observe(waited.as_secs_f64());
+            queue.limit.note(waited, started);
+            metrics.concurrency_limit.set(queue.limit.present() as i64);
             let result = catch_unwind(AssertUnwindSafe(|| job(scratch)));
             queue.gauge.note(started.elapsed());
             let result = result.map_err(|_| {
@@ -137,8 +142,10 @@ impl<S: Default + 'static> CpuPool<S> {
         if state.closed {
             return Err(Refused::Closed);
         }
-        if state.jobs.len() >= self.queue.most {
-            self.queue.metrics.shed.get_or_create(&ReasonLabel { reason: "cpu_queue" }).inc();
+        let is_full = state.jobs.len() >= self.queue.most;
+        if is_full || !self.queue.limit.admits(self.queue.open.load(Relaxed)) {
+            let reason = if is_full { "cpu_queue" } else { "concurrency_limit" };
+            self.queue.metrics.shed.get_or_create(&ReasonLabel { reason }).inc();
             return Err(Refused::Full);
         }
         state.jobs.push_back(job);

@@ -84,7 +84,9 @@ pub(crate) struct Metrics {
     pub(crate) events_duplicate: Counter,
     pub(crate) live_evicted: Counter,
     pub(crate) live_events: Gauge,
+    pub(crate) news: Family<ReasonLabel, Counter>,
     pub(crate) queue_depth: Gauge,
+    pub(crate) concurrency_limit: Gauge,
     pub(crate) pressure: Gauge<f64, AtomicU64>,
     pub(crate) bundle_info: Family<BundleLabels, Gauge>,
     pub(crate) bundle_as_of: Gauge<f64, AtomicU64>,
@@ -114,7 +116,9 @@ impl Metrics {
             events_duplicate: Counter::default(),
             live_evicted: Counter::default(),
             live_events: Gauge::default(),
+            news: Family::default(),
             queue_depth: Gauge::default(),
+            concurrency_limit: Gauge::default(),
             pressure: Gauge::default(),
             bundle_info: Family::default(),
             bundle_as_of: Gauge::default(),
@@ -151,6 +155,8 @@ impl Metrics {
         let late = self.channels_late.clone();
         r.register("channels_late", "Channels left out because time was over", late);
         r.register("queue_depth", "Requests waiting for a worker", self.queue_depth.clone());
+        let limit = self.concurrency_limit.clone();
+        r.register("concurrency_limit", "Answers computed or waiting at a time, at most", limit);
         let pressure = self.pressure.clone();
         r.register("pressure_ratio", "Wait for a worker over the wait aimed at", pressure);
     }
@@ -163,6 +169,8 @@ impl Metrics {
         r.register("live_events", "Recent events in memory", self.live_events.clone());
         let evicted = self.live_evicted.clone();
         r.register("live_events_evicted", "Recent events dropped by a bound", evicted);
+        let news = self.news.clone();
+        r.register("replica_news", "Events, erasures and hides told between replicas", news);
         r.register("bundle_info", "1 for the bundle that serves", self.bundle_info.clone());
         let as_of = self.bundle_as_of.clone();
         r.register("bundle_as_of_timestamp_seconds", "Time the bundle's data end", as_of);
@@ -193,7 +201,7 @@ impl Metrics {
     /// # Errors
     /// `Internal` when a metric cannot be written.
     pub(crate) fn expose(&self) -> Result<String> {
-        self.resident_bytes.set(resident_bytes().unwrap_or(0));
+        self.resident_bytes.set(process_bytes("VmRSS").unwrap_or(0));
         let mut out = String::with_capacity(16 << 10);
         encode(&mut out, &self.registry)
             .map_err(|e| Error::internal("metrics cannot be written").with_source(e))?;
@@ -210,11 +218,11 @@ impl Drop for OpenConnection {
     }
 }
 
-/// `VmRSS` of this process; absent where there is no `/proc`.
-fn resident_bytes() -> Option<i64> {
+/// A figure of this process such as `VmRSS`; absent where there is no `/proc`.
+pub(crate) fn process_bytes(name: &str) -> Option<i64> {
     let status = fs_err::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
-    let kib: i64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    let kib: i64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)
 }
 

@@ -8,6 +8,9 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+/// Waits of so many times the one aimed at are too long for anybody.
+pub(crate) const MOST_WAITS: u32 = 4;
+
 /// What is given up first stands first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
@@ -56,7 +59,7 @@ pub(crate) fn rung(pressure: f32, urgency: Urgency) -> Rung {
         Urgency::Interactive => match pressure {
             p if p < 1.0 => Rung::Whole,
             p if p < 2.0 => Rung::Lean,
-            p if p < 4.0 => Rung::Popular,
+            p if p < MOST_WAITS as f32 => Rung::Popular,
             _ => Rung::Refused,
         },
     }

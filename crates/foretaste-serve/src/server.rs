@@ -17,11 +17,16 @@ use tracing::{debug, info, warn};
 use crate::app::{App, now_ms};
 use crate::config::{ServeConfig, millis};
 use crate::http::{Front, Listener};
+use crate::metrics::process_bytes;
 use crate::net::accept::Site;
+use crate::replicas;
 use crate::warm::warm;
 
 /// How often the cache is asked to give back what is above its mark.
 const CACHE_TICK_MS: u64 = 1_000;
+/// Ticks after the cache gave back for a process short of memory in which it is not asked again:
+/// an allocator takes its time.
+const SHED_REST: u32 = 10;
 /// How often the length of the event log is looked at, in ms.
 const SEAL_TICK_MS: u64 = 1_000;
 
@@ -110,6 +115,8 @@ impl Server {
             tokio::spawn(publish_trends(Arc::clone(&app))),
             tokio::spawn(keep_cache_within_budget(Arc::clone(&app))),
             tokio::spawn(share_cache(Arc::clone(&app))),
+            tokio::spawn(replicas::speak(Arc::clone(&app))),
+            tokio::spawn(replicas::listen(Arc::clone(&app))),
             tokio::spawn(seal_log(Arc::clone(&app))),
         ];
         shutdown.await;
@@ -228,16 +235,27 @@ async fn share_cache(app: Arc<App>) {
 
 async fn keep_cache_within_budget(app: Arc<App>) {
     let mut tick = ticks(CACHE_TICK_MS);
+    let mut rest = 0;
     loop {
         tick.tick().await;
         let app = Arc::clone(&app);
-        let kept = tokio::task::spawn_blocking(move || app.ready.cache().keep_within_budget());
-        match kept.await {
+        let memory_is_short = rest == 0 && is_short_of_memory(app.config.memory_bytes);
+        rest = if memory_is_short { SHED_REST } else { rest.saturating_sub(1) };
+        let give_back = move || match memory_is_short {
+            true => app.ready.cache().shed(),
+            false => app.ready.cache().keep_within_budget(),
+        };
+        match tokio::task::spawn_blocking(give_back).await {
             Ok(0) => {}
-            Ok(dropped) => debug!(dropped, "the cache gave back memory"),
+            Ok(dropped) => debug!(dropped, memory_is_short, "the cache gave back memory"),
             Err(_) => warn!("giving back the cache's memory panicked"),
         }
     }
+}
+
+/// Whether the process itself holds more than four fifths of `most`.
+fn is_short_of_memory(most: u64) -> bool {
+    most > 0 && process_bytes("RssAnon").is_some_and(|held| held as u64 > most / 5 * 4)
 }
 
 async fn seal_log(app: Arc<App>) {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use hyper::{Method, Version};
 
 use super::asked::{self, RECOMMEND};
@@ -40,11 +40,24 @@ pub(crate) fn answer(app: &Arc<App>, request: &Request) -> Option<Response> {
     }
     let asked = Asked { user: Some(user.to_owned()), ..asked::by_params(&params) };
     let key = app.ready.key(&pinned, scene, &Wanted::Recommend, (&asked, &known))?;
-    let found = app.ready.cache().probe(&key)?;
+    let Some(found) = app.ready.cache().probe(&key) else { return refused(app, &told) };
     let question = Question::new(pinned, scene, (Wanted::Recommend, asked), known);
     let mut response = ready_response(app, &manner, (key, found), question)?;
     envelope::finish(app, &mut response, &told);
     envelope::account(app, ("GET", ROUTE), &told, &response);
+    Some(response)
+}
+
+/// The refusal of an answer that is not ready, where that is all there is time for: the long way
+/// would find out the same at many times the cost.
+fn refused(app: &App, told: &Told) -> Option<Response> {
+    if app.ready.cache().is_shared() {
+        return None;
+    }
+    let problem = app.refusal()?;
+    let mut response = problem.into_response();
+    envelope::finish(app, &mut response, told);
+    envelope::account(app, ("GET", ROUTE), told, &response);
     Some(response)
 }
 

@@ -16,6 +16,7 @@ use super::records::{self, EventRecord, ItemPatch, ItemRecord, UserPatch, UserRe
 use crate::app::{App, now_ms};
 use crate::config::millis;
 use crate::pressure::Urgency;
+use crate::replicas::News;
 
 const LIMITS: Limits = Limits::DEFAULT;
 
@@ -71,7 +72,7 @@ pub(crate) async fn post_items(
                     && store.item(&item.item_id)?.is_some_and(|stored| stored.hidden);
             changes.push((item.item_id.as_str(), hidden));
         }
-        app.set_hidden(&changes);
+        app.hide(&changes);
         Ok(())
     })
     .await?;
@@ -130,7 +131,7 @@ pub(crate) async fn patch_item(
         if let Some(hidden) = hidden {
             store.set_hidden(&item.item_id, hidden)?;
         }
-        app.set_hidden(&[(item.item_id.as_str(), item.hidden)]);
+        app.hide(&[(item.item_id.as_str(), item.hidden)]);
         Ok(())
     })
     .await?;
@@ -165,7 +166,7 @@ pub(crate) async fn delete_item(State(app): Shared, Id(id): Id) -> Result<Json<W
                 // Known from events alone: there is no record to delete, but it must be gone.
                 store.set_hidden(&id, true)?;
             }
-            app.set_hidden(&[(id.as_str(), true)]);
+            app.hide(&[(id.as_str(), true)]);
             Ok(found || app.knows_item(&id))
         })
         .await?;
@@ -174,11 +175,9 @@ pub(crate) async fn delete_item(State(app): Shared, Id(id): Id) -> Result<Json<W
 
 pub(crate) async fn delete_user(State(app): Shared, Id(id): Id) -> Result<Json<Written>, Problem> {
     app.store(move |app, store| {
-        store.delete_user(&id)?;
-        app.erased.add(store, &id, now_ms())?;
-        app.recent.erase(&id);
-        app.metrics.live_events.set(app.recent.len() as i64);
-        app.user_erased(&id);
+        let at_ms = now_ms();
+        app.erase(store, &id, at_ms)?;
+        app.tell([News::Erased { user: id, at_ms }]);
         Ok(())
     })
     .await?;
@@ -198,7 +197,7 @@ impl App {
         self.snapshots.pin().is_some_and(|p| p.snapshot.bundle.items().index_of(id).is_some())
     }
 
-    fn is_hidden_now(&self, id: &str) -> bool {
+    pub(crate) fn is_hidden_now(&self, id: &str) -> bool {
         self.snapshots.pin().is_some_and(|p| {
             let item = p.snapshot.bundle.items().index_of(id);
             item.is_some_and(|item| p.snapshot.hidden.contains(item))

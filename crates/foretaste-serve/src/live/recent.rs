@@ -35,7 +35,7 @@ impl RecentEvent {
     }
 }
 
-/// What a user did lately, oldest first.
+/// What a user did lately, oldest first; of one time, first come first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RecentOf {
     /// Fingerprint of the events: the same events have the same one in every process, others have
@@ -132,7 +132,9 @@ impl Recent {
         let item = event.item.as_str().into();
         let (value, time_ms) = (event.value, event.time_ms);
         let recent = RecentEvent { item, kind, value, time_ms, key, arrival };
-        let mut evicted = shard.push(user, recent, self.per_user);
+        let Some(mut evicted) = shard.push(user, recent, self.per_user) else {
+            return Recorded { is_new: false, evicted: 1 };
+        };
         while shard.n_events > self.per_shard {
             evicted += shard.evict_oldest();
         }
@@ -186,12 +188,19 @@ impl Recent {
 }
 
 impl Shard {
-    fn push(&mut self, user: Arc<str>, event: RecentEvent, most: usize) -> usize {
+    /// Puts an event in its place by time, and says how many it pushed out; `None` when the ring
+    /// is full of newer ones.
+    fn push(&mut self, user: Arc<str>, event: RecentEvent, most: usize) -> Option<usize> {
+        let known = self.users.get(&user).map(|ring| &*ring.events);
+        let before = |e: &RecentEvent| e.time_ms <= event.time_ms;
+        let at = known.and_then(|events| events.iter().rposition(before)).map_or(0, |i| i + 1);
+        let evicted = usize::from(known.map_or(0, VecDeque::len) >= most);
+        if at < evicted {
+            return None;
+        }
         self.order.push_back((Arc::clone(&user), event.arrival));
-        let ring = self.users.entry(user).or_default();
-        let evicted = usize::from(ring.events.len() >= most);
-        ring.change(|events| {
-            events.push_back(event);
+        self.users.entry(user).or_default().change(|events| {
+            events.insert(at, event);
             if evicted == 1 {
                 events.pop_front();
             }
@@ -201,21 +210,21 @@ impl Shard {
         while self.order.len() > 2 * self.n_events + 64 {
             let live = |(user, arrival): &(Arc<str>, u64)| {
                 let ring = self.users.get(user);
-                ring.and_then(|r| r.events.front()).is_some_and(|e| e.arrival <= *arrival)
+                ring.is_some_and(|r| r.events.iter().any(|e| e.arrival == *arrival))
             };
             let order = std::mem::take(&mut self.order);
             self.order = order.into_iter().filter(live).collect();
         }
-        evicted
+        Some(evicted)
     }
 
-    /// Drops the oldest event; 1 when there was one.
+    /// Drops the event that came first; 1 when there was one.
     fn evict_oldest(&mut self) -> usize {
         while let Some((user, arrival)) = self.order.pop_front() {
             let Some(ring) = self.users.get_mut(&user) else { continue };
-            if ring.events.front().is_some_and(|e| e.arrival == arrival) {
+            if let Some(at) = ring.events.iter().position(|e| e.arrival == arrival) {
                 ring.change(|events| {
-                    events.pop_front();
+                    events.remove(at);
                 });
                 self.n_events -= 1;
                 if ring.events.is_empty() {
@@ -271,6 +280,18 @@ mod tests {
         other.record(&dearer);
         recent.record(&event("v", "b"));
         assert_ne!(other.of("v").version, recent.of("v").version);
+    }
+
+    #[test]
+    fn events_stand_in_order_of_time_whenever_they_come() {
+        let recent = Recent::new(3, 1_000);
+        let at = |item, time_ms| recent.record(&Event { time_ms, ..event("u", item) });
+        assert!([at("c", 30), at("a", 10), at("b", 20)].iter().all(|r| r.is_new));
+        assert_eq!(items(&recent, "u"), ["a", "b", "c"]);
+        assert!(at("d", 25).is_new);
+        assert_eq!(items(&recent, "u"), ["b", "d", "c"]);
+        assert_eq!(at("a", 10), Recorded { is_new: false, evicted: 1 }, "older than a full ring");
+        assert_eq!((items(&recent, "u").len(), recent.len()), (3, 3));
     }
 
     #[test]

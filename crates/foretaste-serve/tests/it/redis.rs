@@ -16,17 +16,21 @@ use crate::client::{get, post, request};
 use crate::world::{World, eventually, patient};
 
 /// A private Redis, killed with the test.
-struct Redis {
+pub struct Redis {
     child: Child,
-    port: u16,
+    pub port: u16,
     _folder: TempDir,
 }
 
 impl Redis {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let free = TcpListener::bind("127.0.0.1:0").expect("bind");
         let port = free.local_addr().expect("address").port();
         drop(free);
+        Self::start_at(port)
+    }
+
+    pub fn start_at(port: u16) -> Option<Self> {
         let folder = tempfile::tempdir().expect("folder");
         let spawned = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
@@ -41,7 +45,7 @@ impl Redis {
         Some(Self { child, port, _folder: folder })
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // Dropped after it was killed by a test.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -54,7 +58,7 @@ impl Drop for Redis {
     }
 }
 
-async fn world(port: u16) -> World {
+pub async fn world(port: u16) -> World {
     let urls = vec![format!("redis://127.0.0.1:{port}/")];
     let redis = RedisConfig { urls, operation_ms: 2_000, ..RedisConfig::default() };
     let cache = CacheConfig { redis, warm_users: 0, ..CacheConfig::default() };
@@ -66,7 +70,7 @@ async fn world(port: u16) -> World {
     world
 }
 
-async fn has(world: &World, line: &str) -> bool {
+pub async fn has(world: &World, line: &str) -> bool {
     get(world.at, "/metrics").await.body.contains(&format!("foretaste_{line}"))
 }
 

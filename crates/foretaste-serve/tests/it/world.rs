@@ -46,13 +46,13 @@ pub fn contents(seed: u64) -> BundleContents {
         users: (0..N_USERS).map(|u| format!("u{u}")).collect::<IdTable>(),
         histories: Interactions { matrix: histories, last_ms, ..Interactions::default() },
         popularity: popularity(),
-        segments: Vec::new(),
         channels: vec![Channel {
             name: "item_item".into(),
             scale: 1.0,
             weight: 1.0,
             model: ChannelModel::ItemItem(ItemItem { similar: similar(), history_exponent: 0.0 }),
         }],
+        ..BundleContents::default()
     }
 }
 
