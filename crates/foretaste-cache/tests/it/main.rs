@@ -8,6 +8,7 @@ mod faults;
 mod flights;
 mod hit_rate;
 mod lifetimes;
+mod log;
 mod redis_server;
 mod replica;
 mod replicas;
