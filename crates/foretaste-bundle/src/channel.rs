@@ -16,12 +16,14 @@ mod ials;
 mod item_item;
 mod low_rank;
 mod many;
+mod scan;
 mod scratch;
 mod user_user;
 mod vectors;
 
 pub use graph::GraphConfig;
 pub use many::{Asking, ManyScratch, PackedChannel};
+pub use scan::Scan;
 pub use scratch::ChannelScratch;
 pub use vectors::VectorIndex;
 
@@ -172,6 +174,24 @@ impl LoadedChannel {
             Output::Sums(scale) => scratch.search_sums(allowed, n, scale, out),
             Output::Vectors(vectors) => vectors.search(allowed, (n, ef), scratch, out),
         }
+    }
+
+    /// The part of [`LoadedChannel::work`] that threads may share as a [`Scan`]; 0 where the search
+    /// is no scan.
+    pub fn shareable_work(&self) -> usize {
+        self.vectors().filter(|vectors| !vectors.has_graph()).map_or(0, VectorIndex::work)
+    }
+
+    /// The search for the best `n` allowed items as a scan that threads may share; `None` where it
+    /// finds nothing or is no scan.
+    pub fn scan<'a>(
+        &'a self,
+        allowed: &'a BitSet,
+        n: usize,
+        scratch: &'a mut ChannelScratch,
+    ) -> Option<Scan<'a>> {
+        let vectors = self.vectors().filter(|vectors| !vectors.has_graph())?;
+        Scan::new(vectors, (allowed, n), scratch)
     }
 
     /// Raw scores of `items` for the prepared user; 0 where the channel knows nothing.

@@ -27,7 +27,8 @@ mod text;
 mod writer;
 
 pub use channel::{
-    Asking, ChannelScratch, GraphConfig, LoadedChannel, ManyScratch, PackedChannel, VectorIndex,
+    Asking, ChannelScratch, GraphConfig, LoadedChannel, ManyScratch, PackedChannel, Scan,
+    VectorIndex,
 };
 pub use contents::{
     BundleContents, Channel, ChannelModel, IalsModel, ItemItem, LowRank, ManifestHead, Popularity,

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use foretaste_bundle::{Asking, ChannelScratch, ItemTable, LoadedChannel};
+use foretaste_bundle::{Asking, ChannelScratch, ItemTable, LoadedChannel, Scan};
 use foretaste_core::topk::{TopK, by_rank};
 use foretaste_core::{BitSet, ItemIdx, TimeMs};
 
@@ -49,6 +49,22 @@ pub trait Recall: Sync {
     /// Multiply-adds of `prepare` and `search`, roughly.
     fn work(&self) -> usize {
         0
+    }
+
+    /// The part of `work` that threads may share; 0 where they may not.
+    fn shareable_work(&self) -> usize {
+        0
+    }
+
+    /// The search as a scan that threads may share, in the place of `search`; `None` where it finds
+    /// nothing. Asked only where there is shareable work.
+    fn scan<'a>(
+        &'a self,
+        _allowed: &'a BitSet,
+        _n: usize,
+        _scratch: &'a mut ChannelScratch,
+    ) -> Option<Scan<'a>> {
+        None
     }
 
     /// What a raw score is divided by. Positive for a channel that has something to say.
@@ -129,6 +145,22 @@ impl Recall for ModelRecall<'_> {
             (Some(_), _) | (None, 0) => 0,
             (None, n) => self.channel.work(n),
         }
+    }
+
+    fn shareable_work(&self) -> usize {
+        match (self.searched, self.asked_with.len()) {
+            (Some(_), _) | (None, 0) => 0,
+            (None, _) => self.channel.shareable_work(),
+        }
+    }
+
+    fn scan<'a>(
+        &'a self,
+        allowed: &'a BitSet,
+        n: usize,
+        scratch: &'a mut ChannelScratch,
+    ) -> Option<Scan<'a>> {
+        self.channel.scan(allowed, n, scratch)
     }
 
     fn scale(&self) -> f32 {

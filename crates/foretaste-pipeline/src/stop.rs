@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use foretaste_bundle::ChannelScratch;
+use foretaste_bundle::{ChannelScratch, Scan};
 use foretaste_core::{BitSet, ItemIdx};
 
 use crate::outcome::{ChannelId, Degraded};
@@ -145,6 +145,19 @@ impl Recall for Stoppable<'_> {
 
     fn work(&self) -> usize {
         self.inner.work()
+    }
+
+    fn shareable_work(&self) -> usize {
+        self.inner.shareable_work()
+    }
+
+    fn scan<'a>(
+        &'a self,
+        allowed: &'a BitSet,
+        n: usize,
+        scratch: &'a mut ChannelScratch,
+    ) -> Option<Scan<'a>> {
+        if self.begins_late() { None } else { self.inner.scan(allowed, n, scratch) }
     }
 
     fn scale(&self) -> f32 {

@@ -4,6 +4,8 @@
 //! Bytes share one scale over the whole matrix: a scale per vector would lose the norms that
 //! inner products need.
 
+use std::ops::Range;
+
 use foretaste_core::topk::TopK;
 use foretaste_core::{BitSet, Error, ItemIdx, Matrix, Result};
 
@@ -160,7 +162,8 @@ impl VectorIndex {
         }
         if !self.walk(allowed, (n, ef), scratch) {
             scratch.top.reset(by_bytes(n));
-            self.scan(allowed, &scratch.query_i8, &mut scratch.top);
+            let all = 0..allowed.words().len();
+            self.scan(allowed, all, &scratch.query_i8, &mut scratch.top);
             scratch.found.clear();
             scratch.found.extend(scratch.top.drain_unordered().map(|(item, _)| item));
         }
@@ -217,12 +220,19 @@ impl VectorIndex {
         out.extend(top.drain_sorted());
     }
 
-    /// Offers the products of all allowed rows with a query of bytes.
-    fn scan(&self, allowed: &BitSet, query: &[i8], top: &mut TopK) {
+    /// Offers the products of all allowed rows in some blocks with a query of bytes.
+    pub(super) fn scan(
+        &self,
+        allowed: &BitSet,
+        blocks: Range<usize>,
+        query: &[i8],
+        top: &mut TopK,
+    ) {
         let mut few = Few { picks: [0; BLOCK], n: 0, rows: self.bytes.get(), query };
         let sums = self.row_sums.get();
         let mut products = [0; BLOCK];
-        for (block, &word) in allowed.words().iter().enumerate().filter(|(_, word)| **word != 0) {
+        let words = blocks.clone().zip(&allowed.words()[blocks]);
+        for (block, &word) in words.filter(|(_, word)| **word != 0) {
             let start = block * BLOCK;
             if word.count_ones() <= MAX_FEW {
                 few.add(start as u32, word, top);

@@ -1,8 +1,8 @@
 //! Every channel against a naive computation in f64 from the contents it was written from.
 
 use foretaste_bundle::{
-    Bundle, BundleContents, ChannelModel, ChannelScratch, IalsModel, ItemItem, LowRank, UserUser,
-    write,
+    Bundle, BundleContents, ChannelModel, ChannelScratch, GraphConfig, IalsModel, ItemItem,
+    LowRank, UserUser, write,
 };
 use foretaste_core::{BitSet, ItemIdx, Rng, topk::by_rank};
 
@@ -249,4 +249,32 @@ fn similar_leaves_the_item_itself_out() {
         assert!(!found.is_empty() && found.len() <= 8, "{}", channel.name());
         assert!(found.iter().all(|&(i, _)| i != 12), "{}", channel.name());
     }
+}
+
+#[test]
+fn a_scan_in_ranges_finds_what_a_search_finds() {
+    let contents = BundleContents { graphs: GraphConfig::default(), ..contents(8) };
+    let (_folder, bundle) = opened(&contents);
+    let (mut scratch, mut shared) = (ChannelScratch::default(), ChannelScratch::default());
+    let (mut found, mut together) = (Vec::new(), vec![(0, 9.0)]);
+    let mut allowed = BitSet::full(N_ITEMS);
+    (0..N_ITEMS as u32).filter(|i| i % 5 == 2).for_each(|i| assert!(allowed.remove(i)));
+    for channel in bundle.channels().iter().filter(|channel| channel.shareable_work() > 0) {
+        for (x, n) in histories().iter().zip([1, 5, 40, 200]) {
+            channel.prepare(x, &mut scratch);
+            channel.search(&allowed, n, &mut scratch, &mut found);
+            for n_ranges in [1, 2, 3, 50] {
+                channel.prepare(x, &mut shared);
+                let scan = channel.scan(&allowed, n, &mut shared).unwrap();
+                let mut ranges: Vec<_> = scan.ranges(n_ranges).collect();
+                assert!(ranges.len() <= n_ranges);
+                ranges.reverse();
+                ranges.into_iter().for_each(|range| scan.run(range));
+                scan.finish(&mut together);
+                assert_eq!(together, found, "{}, {n_ranges} ranges", channel.name());
+            }
+        }
+    }
+    let shareable = bundle.channels().iter().filter(|c| c.shareable_work() > 0).count();
+    assert_eq!(shareable, 4, "every channel of vectors");
 }
