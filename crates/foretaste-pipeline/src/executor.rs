@@ -94,7 +94,7 @@ fn left_for_helpers(plan: &[Planned<'_>]) -> usize {
 }
 
 /// Ranges of a divided scan per thread: short ones let threads finish together.
-const RANGES: usize = 4;
+const RANGES: usize = 2;
 
 /// Something that one thread does.
 enum Task<'a, 'p> {
