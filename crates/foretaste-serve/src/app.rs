@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use foretaste_core::{Error, ErrorKind, Event, Result, TimeMs};
 use foretaste_pipeline::{Executor, Scene, Scenes, Scratch, Stop};
-use foretaste_store::{AppendOutcome, Store};
+use foretaste_store::{AppendOutcome, RowChanges, Store};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::info;
 
@@ -274,6 +274,26 @@ impl App {
             }
         }
         self.metrics.live_events.set(self.recent.len() as i64);
+    }
+
+    /// Takes up what others have stored.
+    ///
+    /// # Errors
+    /// The store's, when it cannot say whether an item is hidden; all else has been taken up.
+    pub(crate) fn take_changes(&self, changes: &RowChanges) -> Result<()> {
+        for event in self.recent.retract(&changes.retracted) {
+            self.snapshots.uncount(&event);
+        }
+        self.log_events.fetch_add(changes.events.len() as u64, Relaxed);
+        self.take_notice(&changes.events);
+        self.users_changed(changes.users.iter().map(String::as_str));
+        let mut hidden = Vec::with_capacity(changes.items.len());
+        for id in &changes.items {
+            let stored = self.store.item(id)?;
+            hidden.push((id.as_str(), stored.is_none_or(|item| item.hidden)));
+        }
+        self.set_hidden(&hidden);
+        Ok(())
     }
 
     /// Publishes that these items are hidden or shown, and gives up the answers that show what is

@@ -29,4 +29,5 @@ mod warm;
 
 pub use answer::{Because, ChannelOpinion, ChannelShare, Explained, Recommended, Slate};
 pub use config::{ServeConfig, Timeouts};
-pub use server::{Addresses, Server, serve};
+pub use live::feed::Feed;
+pub use server::{Addresses, Server};

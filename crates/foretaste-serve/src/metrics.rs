@@ -4,6 +4,7 @@
 //! buckets dense around the promised latencies.
 
 mod cache;
+mod extract;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 pub(crate) use cache::CacheMetrics;
+pub(crate) use extract::ExtractMetrics;
 
 const SECONDS: [f64; 16] = [
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25,
@@ -94,6 +96,7 @@ pub(crate) struct Metrics {
     pub(crate) reload_failures: Family<ReasonLabel, Counter>,
     pub(crate) ready: Gauge,
     pub(crate) cache: CacheMetrics,
+    pub(crate) extract: ExtractMetrics,
     resident_bytes: Gauge,
 }
 
@@ -126,11 +129,13 @@ impl Metrics {
             reload_failures: Family::default(),
             ready: Gauge::default(),
             cache: CacheMetrics::default(),
+            extract: ExtractMetrics::default(),
             resident_bytes: Gauge::default(),
         };
         metrics.register_requests();
         metrics.register_state();
         metrics.cache.register(&mut metrics.registry);
+        metrics.extract.register(&mut metrics.registry);
         Arc::new(metrics)
     }
 
@@ -202,6 +207,7 @@ impl Metrics {
     /// `Internal` when a metric cannot be written.
     pub(crate) fn expose(&self) -> Result<String> {
         self.resident_bytes.set(process_bytes("VmRSS").unwrap_or(0));
+        self.extract.refresh();
         let mut out = String::with_capacity(16 << 10);
         encode(&mut out, &self.registry)
             .map_err(|e| Error::internal("metrics cannot be written").with_source(e))?;

@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 use crate::app::{App, now_ms};
 use crate::config::{ServeConfig, millis};
 use crate::http::{Front, Listener};
+use crate::live::feed::Feed;
 use crate::metrics::process_bytes;
 use crate::net::accept::Site;
 use crate::replicas;
@@ -84,6 +85,11 @@ impl Server {
         self.addresses
     }
 
+    /// The way in for changes of the store that the server did not make itself.
+    pub fn feed(&self) -> Feed {
+        Feed::new(&self.app)
+    }
+
     /// Whether a bundle is live.
     pub fn is_ready(&self) -> bool {
         self.app.is_ready()
@@ -131,22 +137,6 @@ impl Server {
         background.iter().for_each(tokio::task::JoinHandle::abort);
         Ok(())
     }
-}
-
-/// Binds and serves until `shutdown` resolves; `on_bound` hears where.
-///
-/// # Errors
-/// As [`Server::bind`] and [`Server::run`].
-pub async fn serve(
-    config: ServeConfig,
-    (store, bundles_root): (Arc<dyn Store>, PathBuf),
-    scenes: Scenes,
-    on_bound: impl FnOnce(Addresses),
-    shutdown: impl Future<Output = ()>,
-) -> Result<()> {
-    let server = Server::bind(config, store, bundles_root, scenes).await?;
-    on_bound(server.addresses());
-    server.run(shutdown).await
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener> {

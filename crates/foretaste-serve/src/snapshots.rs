@@ -14,7 +14,7 @@ use hyper::header::HeaderValue;
 use tracing::warn;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::live::recent::Recent;
+use crate::live::recent::{Recent, RecentEvent};
 use crate::live::trends::TrendCounters;
 
 const NO_ID: HeaderValue = HeaderValue::from_static("");
@@ -169,6 +169,19 @@ impl Snapshots {
         if let Some(present) = self.pin() {
             let seen = (&*event.item, &*event.kind, event.value, event.time_ms);
             count(&mut self.trends(), &present.snapshot.bundle, &present.weights, seen);
+        }
+    }
+
+    /// Takes an event back out of the trends, where it was counted for certain: events from before
+    /// the end of the bundle's data may stand in the bundle's own figures.
+    pub(crate) fn uncount(&self, event: &RecentEvent) {
+        let Some(present) = self.pin() else { return };
+        let weight = present.weights.of(&event.kind, event.value);
+        if let Some(item) = present.snapshot.bundle.items().index_of(&event.item)
+            && weight > 0.0
+            && event.time_ms > present.as_of_ms
+        {
+            self.trends().add(item, -weight, event.time_ms);
         }
     }
 

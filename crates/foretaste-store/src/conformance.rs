@@ -17,11 +17,12 @@ type Check = (&'static str, fn(&dyn Store) -> Result<()>);
 /// The same for a store that remembers rows of outside tables.
 type RowCheck = (&'static str, fn(&dyn RowStore) -> Result<()>);
 
-const ROW_CHECKS: [RowCheck; 5] = [
+const ROW_CHECKS: [RowCheck; 6] = [
     ("steps of rows are idempotent, replace and remove", rows::steps),
     ("rows change after they were sealed", rows::sealed),
     ("buckets have counts and sums", rows::buckets),
     ("rows that are items and users", rows::records),
+    ("changes of rows are told", rows::changes),
     ("bad steps store nothing", rows::refused),
 ];
 

@@ -22,5 +22,5 @@ pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use foretaste_lake::Columns;
 pub use load::load;
 pub use memory::MemoryStore;
-pub use rows::{Record, Row, RowBucket, RowOutcome, RowStep, RowStore, UNDATED};
+pub use rows::{Record, Row, RowBucket, RowChanges, RowOutcome, RowStep, RowStore, UNDATED};
 pub use store::{AppendOutcome, BulkOutcome, BulkWriter, Counts, Sink, Source, Store};

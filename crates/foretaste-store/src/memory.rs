@@ -8,7 +8,7 @@ use foretaste_core::{Error, ErrorKind, Event, EventBatch, IdTable, Item, Result,
 use foretaste_lake::Columns;
 
 use crate::filter;
-use crate::rows::{Record, RowBucket, RowOutcome, RowStep, RowStore};
+use crate::rows::{Record, RowBucket, RowChanges, RowOutcome, RowStep, RowStore};
 use crate::store::{AppendOutcome, BulkOutcome, BulkWriter, Counts, Sink, Source, Store};
 use crate::validate;
 
@@ -77,9 +77,10 @@ impl State {
     }
 
     /// Takes back what a row was, unless it becomes the record `still` again.
-    fn undo(&mut self, trace: Trace, still: Option<&str>) {
+    fn undo(&mut self, trace: Trace, still: Option<&str>, changes: &mut RowChanges) {
         match trace {
             Trace::Event(key) => {
+                changes.retracted.push(key);
                 self.log.retain(|(_, event)| event.key() != key);
                 let sealed = std::mem::take(&mut self.sealed).into_iter();
                 let without = |batch| filter::retain(batch, |batch, i| batch.key[i] != key);
@@ -87,29 +88,34 @@ impl State {
             }
             Trace::Item(id) if Some(id.as_str()) != still => {
                 self.items.remove(&id);
+                changes.items.push(id.clone());
                 self.deleted.insert(id);
             }
             Trace::User(id) if Some(id.as_str()) != still => {
                 self.users.remove(&id);
+                changes.users.push(id);
             }
             Trace::Item(_) | Trace::User(_) | Trace::Nothing => {}
         }
     }
 
-    fn put(&mut self, record: &Record) -> Trace {
+    fn put(&mut self, record: &Record, changes: &mut RowChanges) -> Trace {
         match record {
             Record::Event(event) => {
+                changes.events.push(event.clone());
                 self.last_seq += 1;
                 self.keys.insert(event.key());
                 self.log.push((self.last_seq, event.clone()));
                 Trace::Event(event.key())
             }
             Record::Item(item) => {
+                changes.items.push(item.item_id.clone());
                 self.deleted.remove(&item.item_id);
                 self.items.insert(item.item_id.clone(), item.clone());
                 Trace::Item(item.item_id.clone())
             }
             Record::User(user) => {
+                changes.users.push(user.user_id.clone());
                 self.users.insert(user.user_id.clone(), user.clone());
                 Trace::User(user.user_id.clone())
             }
@@ -305,7 +311,12 @@ impl Store for MemoryStore {
 }
 
 impl RowStore for MemoryStore {
-    fn apply_rows(&self, table: &str, mut step: RowStep) -> Result<RowOutcome> {
+    fn apply_rows_telling(
+        &self,
+        table: &str,
+        mut step: RowStep,
+        changes: &mut RowChanges,
+    ) -> Result<RowOutcome> {
         validate::name("table", table)?;
         step.check()?;
         let mut state = self.lock();
@@ -326,16 +337,16 @@ impl RowStore for MemoryStore {
                         continue;
                     }
                     Some((_, _, trace)) => {
-                        state.undo(trace.clone(), row.record.id());
+                        state.undo(trace.clone(), row.record.id(), changes);
                         outcome.changed += 1;
                     }
                     None => outcome.added += 1,
                 }
-                let trace = state.put(&row.record);
+                let trace = state.put(&row.record, changes);
                 own.rows.insert(row.row.clone(), (row.bucket, row.digest, trace));
             }
             for (_, _, trace) in step.gone.iter().filter_map(|row| own.rows.remove(row)) {
-                state.undo(trace, None);
+                state.undo(trace, None, changes);
                 outcome.removed += 1;
             }
             own.watermark = step.watermark.or(own.watermark);

@@ -66,6 +66,26 @@ pub struct RowOutcome {
     pub removed: usize,
 }
 
+/// What a step has changed here, for whoever keeps a picture of the store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowChanges {
+    /// Events that are here now, with their ids.
+    pub events: Vec<Event>,
+    /// Keys of events that are here no longer.
+    pub retracted: Vec<u64>,
+    /// Ids of items whose records were put or removed.
+    pub items: Vec<String>,
+    /// Ids of users whose records were put or removed.
+    pub users: Vec<String>,
+}
+
+impl RowChanges {
+    /// True when nothing changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Count and checksum of the rows of one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowBucket {
@@ -91,7 +111,18 @@ pub trait RowStore: Store {
     ///
     /// # Cost
     /// Two transactions and one fdatasync; one transaction when there is no event among the rows.
-    fn apply_rows(&self, table: &str, step: RowStep) -> Result<RowOutcome>;
+    fn apply_rows(&self, table: &str, step: RowStep) -> Result<RowOutcome> {
+        self.apply_rows_telling(table, step, &mut RowChanges::default())
+    }
+
+    /// As [`RowStore::apply_rows`], and tells what has changed. A step that fails half-way adds
+    /// to `changes` what it has changed all the same.
+    fn apply_rows_telling(
+        &self,
+        table: &str,
+        step: RowStep,
+        changes: &mut RowChanges,
+    ) -> Result<RowOutcome>;
 
     /// The watermark of `table`, if a step has set one.
     fn watermark(&self, table: &str) -> Result<Option<String>>;

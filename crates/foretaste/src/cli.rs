@@ -381,9 +381,12 @@ pub enum BundleCommand {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 SIGTERM or Ctrl-C: readiness turns false, requests in flight are finished, then it exits with 0.
+With --follow the tables of all [[source]] entries of the configuration are read every interval_s
+seconds (docs/extraction.md); what is new, changed or gone there counts in the next answer.
 
-Example:
-  foretaste --data market serve --listen 0.0.0.0:8080 --admin-listen 127.0.0.1:8081")]
+Examples:
+  foretaste --data market serve --listen 0.0.0.0:8080 --admin-listen 127.0.0.1:8081
+  foretaste --data market serve --follow")]
 pub struct ServeArgs {
     /// Where to answer [default: from the configuration, 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
@@ -391,6 +394,12 @@ pub struct ServeArgs {
     /// Where the admin routes answer [default: with the others when those are on loopback]
     #[arg(long, value_name = "ADDR:PORT")]
     pub admin_listen: Option<SocketAddr>,
+    /// Follow the databases of the configuration
+    #[arg(long)]
+    pub follow: bool,
+    /// With --follow: take changed types of columns as they are now
+    #[arg(long, requires = "follow")]
+    pub accept_schema: bool,
 }
 
 /// What can be done with the configuration.

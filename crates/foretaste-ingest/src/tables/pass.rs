@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
-use foretaste_store::{Record, Row, RowOutcome, RowStep, RowStore, UNDATED};
+use foretaste_store::{Record, Row, RowChanges, RowOutcome, RowStep, RowStore, UNDATED};
 
 use super::config::{SourceConfig, TableConfig};
 use super::connection::{Cells, Dialect, Snapshot, number, text};
@@ -31,6 +31,8 @@ pub struct Reader<'a> {
     pub accept_schema: bool,
     /// Asked between pages: true ends the pass early.
     pub stop: &'a dyn Fn() -> bool,
+    /// Told what each page has changed in the store.
+    pub changed: &'a dyn Fn(&RowChanges),
 }
 
 /// What became of the rows of a table.
@@ -136,6 +138,16 @@ impl Reader<'_> {
             Ok(Preview { row: row_id(table, cells)?, fields: fields.shown(&own), record })
         };
         page.iter().map(preview).collect()
+    }
+
+    /// Stores a step, and tells what it has changed even when it failed half-way.
+    pub(super) fn apply(&self, key: &str, step: RowStep) -> Result<RowOutcome> {
+        let mut changes = RowChanges::default();
+        let done = self.store.apply_rows_telling(key, step, &mut changes);
+        if !changes.is_empty() {
+            (self.changed)(&changes);
+        }
+        done
     }
 
     /// Opens a table in a snapshot of its own.
@@ -303,7 +315,7 @@ impl<'a> Work<'a> {
             seen.extend(step.rows.iter().map(|row| row.row.clone()));
         }
         self.rejected.flush()?;
-        let outcome = self.reader.store.apply_rows(&open.key, step)?;
+        let outcome = self.reader.apply(&open.key, step)?;
         self.count(outcome, page.len());
         Ok(Some((place, page.len())))
     }
@@ -352,7 +364,7 @@ impl<'a> Work<'a> {
     pub(super) fn finish(mut self, open: &Open<'_>) -> Result<TableReport> {
         let watermark = Some(open.state.to_text());
         let step = RowStep { watermark, ..RowStep::default() };
-        self.reader.store.apply_rows(&open.key, step)?;
+        self.reader.apply(&open.key, step)?;
         self.rejected.flush()?;
         self.report.watermark = Some(open.state.at.clone());
         self.report.bad = self.rejected.bad().clone();

@@ -81,7 +81,7 @@ impl Reader<'_> {
                 rows.map(|(row, _)| row).filter(|row| !seen.contains(row)).collect();
             for gone in gone.chunks(Limits::DEFAULT.batch_writes) {
                 let step = RowStep { gone: gone.to_vec(), ..RowStep::default() };
-                work.count(self.store.apply_rows(&open.key, step)?, 0);
+                work.count(self.apply(&open.key, step)?, 0);
             }
         }
         Ok(())

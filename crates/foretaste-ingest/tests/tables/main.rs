@@ -50,6 +50,7 @@ impl World {
             max_bad_share: 0.01,
             accept_schema,
             stop,
+            changed: &|_| {},
         })
     }
 

@@ -66,6 +66,7 @@ fn pass(store: &EmbeddedStore, source: &SourceConfig, url: &str, reconcile: bool
         max_bad_share: 0.01,
         accept_schema: false,
         stop: &|| false,
+        changed: &|_| {},
     };
     reader.pass(&source.tables[0]).unwrap();
     if reconcile {

@@ -2,6 +2,7 @@
 //! Rebuilt from the store at start; the store is the truth, this is only near.
 
 pub(crate) mod erased;
+pub(crate) mod feed;
 pub(crate) mod rebuild;
 pub(crate) mod recent;
 pub(crate) mod trends;

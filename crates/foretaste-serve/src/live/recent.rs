@@ -172,6 +172,22 @@ impl Recent {
         }
     }
 
+    /// Forgets the events with these keys, and returns them.
+    ///
+    /// # Cost
+    /// A look at every event, shard by shard.
+    pub(crate) fn retract(&self, keys: &[u64]) -> Vec<RecentEvent> {
+        let mut gone = Vec::new();
+        if keys.is_empty() {
+            return gone;
+        }
+        let keys: HashSet<u64> = keys.iter().copied().collect();
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).retract(&keys, &mut gone);
+        }
+        gone
+    }
+
     /// Number of events kept.
     pub(crate) fn len(&self) -> usize {
         let lock = |s: &Mutex<Shard>| s.lock().unwrap_or_else(PoisonError::into_inner).n_events;
@@ -216,6 +232,26 @@ impl Shard {
             self.order = order.into_iter().filter(live).collect();
         }
         Some(evicted)
+    }
+
+    fn retract(&mut self, keys: &HashSet<u64>, all_gone: &mut Vec<RecentEvent>) {
+        let before = all_gone.len();
+        for ring in self.users.values_mut() {
+            if !ring.events.iter().any(|event| keys.contains(&event.key)) {
+                continue;
+            }
+            ring.change(|events| {
+                let (gone, kept) = events.drain(..).partition(|e| keys.contains(&e.key));
+                *events = kept;
+                all_gone.extend::<VecDeque<_>>(gone);
+            });
+        }
+        let arrivals: HashSet<u64> = all_gone[before..].iter().map(|e| e.arrival).collect();
+        if !arrivals.is_empty() {
+            self.n_events -= arrivals.len();
+            self.users.retain(|_, ring| !ring.events.is_empty());
+            self.order.retain(|(_, arrival)| !arrivals.contains(arrival));
+        }
     }
 
     /// Drops the event that came first; 1 when there was one.
@@ -336,6 +372,28 @@ mod tests {
         assert_eq!(latest.len(), 100);
         latest.dedup();
         assert_eq!((latest.len(), recent.latest(7).len()), (100, 7));
+    }
+
+    #[test]
+    fn retracted_events_leave_and_nothing_else_does() {
+        let (recent, other) = (Recent::new(200, 1_000_000), Recent::new(200, 1_000_000));
+        let all: Vec<Event> = (0..100).map(|i| event("u", &i.to_string())).collect();
+        for event in &all {
+            recent.record(event);
+        }
+        recent.record(&event("v", "0"));
+        let keys: Vec<u64> = all[1..99].iter().map(Event::key).collect();
+        assert_eq!(recent.retract(&keys).len(), 98);
+        assert_eq!((items(&recent, "u"), recent.len()), (vec!["0".into(), "99".into()], 3));
+        assert_eq!((recent.retract(&keys).len(), recent.retract(&[]).len()), (0, 0));
+        for event in [&all[0], &all[99]] {
+            other.record(event);
+        }
+        assert_eq!(recent.of("u").version, other.of("u").version, "as if they had never been");
+        for i in 100..200 {
+            recent.record(&event("u", &i.to_string()));
+        }
+        assert_eq!(recent.of("u").events.len(), 102, "and the bounds go on working");
     }
 
     #[test]

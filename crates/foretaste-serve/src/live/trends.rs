@@ -30,7 +30,7 @@ impl TrendCounters {
         Self { windows: values.map(|values| Window { values, at_ms }), changed: false }
     }
 
-    /// Counts activity of `weight` on `item` at `time_ms`.
+    /// Counts activity of `weight` on `item` at `time_ms`; a negative weight takes it back.
     pub(crate) fn add(&mut self, item: ItemIdx, weight: f32, time_ms: TimeMs) {
         for (window, fade_ms) in self.windows.iter_mut().zip(FADE_MS) {
             window.add(item as usize, weight, time_ms, fade_ms);
@@ -61,7 +61,7 @@ impl Window {
         }
         let gain = growth(time_ms - self.at_ms, fade_ms).exp() as f32;
         if let Some(value) = self.values.get_mut(item) {
-            *value += weight * gain;
+            *value = (*value + weight * gain).max(0.0);
         }
     }
 }
@@ -86,6 +86,18 @@ mod tests {
         assert!((hour[0] - (-1.0_f32).exp()).abs() < 1e-5 && (hour[1] - 1.0).abs() < 1e-5);
         assert!(day[0] > 0.95 && week[0] > 0.99);
         assert_eq!(counters.take_changed(2 * HOUR), None);
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_nothing() {
+        let mut counters = TrendCounters::new([vec![0.0], vec![0.0], vec![0.5]], 0);
+        for weight in [1.0, 3.0, -1.0, -3.0] {
+            counters.add(0, weight, HOUR);
+        }
+        let [hour, day, week] = counters.take_changed(0).expect("changed");
+        assert!(hour[0] < 1e-5 && day[0] < 1e-5 && (week[0] - 0.5).abs() < 1e-5);
+        counters.add(0, -9.0, HOUR);
+        assert_eq!(counters.take_changed(0).expect("changed").map(|w| w[0]), [0.0; 3]);
     }
 
     #[test]

@@ -13,10 +13,16 @@ use super::{BY_DELETE, Catalogue, Fault, put_items_in, put_users_in};
 use crate::rows::{Record, Row, RowBucket, RowOutcome, RowStep};
 
 /// What the first transaction of a step has decided.
+#[derive(Default)]
 pub(crate) struct Noted {
     pub(crate) outcome: RowOutcome,
     /// Places in `step.rows` of the events that have to be appended.
     pub(crate) append: Vec<usize>,
+    /// Keys of events that were taken back.
+    pub(crate) retracted: Vec<u64>,
+    /// Ids of items and of users whose records were put or removed.
+    pub(crate) items: Vec<String>,
+    pub(crate) users: Vec<String>,
 }
 
 /// A row as it is remembered.
@@ -49,23 +55,24 @@ impl Catalogue {
         (seq, known): (u64, &mut Erasures),
     ) -> Result<Noted> {
         let erasure = Erasure { number: known.last() + 1, seq };
-        let (noted, retracted) = self.transaction(|t| {
+        let noted = self.transaction(|t| {
             let id = table_id(t, table)?;
-            let mut noting = Noting { t, table: id, batch: batch as i64, retracted: Vec::new() };
+            let mut noting = Noting { t, table: id, batch: batch as i64, noted: Noted::default() };
             noting.take_back_open()?;
-            let noted = noting.step(step)?;
-            let open = if noted.append.is_empty() { 0 } else { noting.batch };
+            noting.step(step)?;
+            let noted = noting.noted;
+            let open = if noted.append.is_empty() { 0 } else { batch as i64 };
             t.execute(
                 "UPDATE row_tables SET batch = ?2, open = ?3 WHERE id = ?1",
-                params![id, noting.batch, open],
+                params![id, batch as i64, open],
             )?;
             if open == 0 {
                 set_watermark(t, id, step.watermark.as_deref())?;
             }
-            note_retractions(t, &noting.retracted, erasure)?;
-            Ok((noted, noting.retracted))
+            note_retractions(t, &noted.retracted, erasure)?;
+            Ok(noted)
         })?;
-        known.retract(retracted.into_iter().map(|key| key as u64), erasure);
+        known.retract(noted.retracted.iter().copied(), erasure);
         Ok(noted)
     }
 
@@ -139,7 +146,7 @@ struct Noting<'a> {
     t: &'a Transaction<'a>,
     table: i64,
     batch: i64,
-    retracted: Vec<i64>,
+    noted: Noted,
 }
 
 impl Noting<'_> {
@@ -155,8 +162,9 @@ impl Noting<'_> {
         let mut select = self.t.prepare(
             "SELECT key FROM source_rows WHERE tab = ?1 AND batch = ?2 AND key IS NOT NULL",
         )?;
-        let keys = select.query_map([self.table, open], |row| row.get(0))?;
-        self.retracted.extend(keys.collect::<rusqlite::Result<Vec<i64>>>()?);
+        let keys = select.query_map([self.table, open], |row| row.get::<_, i64>(0))?;
+        let keys = keys.collect::<rusqlite::Result<Vec<_>>>()?;
+        self.noted.retracted.extend(keys.into_iter().map(|key| key as u64));
         self.t.execute(
             "UPDATE source_rows SET digest = NULL, key = NULL WHERE tab = ?1 AND batch = ?2",
             [self.table, open],
@@ -164,36 +172,37 @@ impl Noting<'_> {
         Ok(())
     }
 
-    fn step(&mut self, step: &RowStep) -> Result<Noted, Fault> {
-        let mut noted = Noted { outcome: RowOutcome::default(), append: Vec::new() };
+    fn step(&mut self, step: &RowStep) -> Result<(), Fault> {
         let (mut items, mut users) = (Vec::new(), Vec::new());
         for (at, row) in step.rows.iter().enumerate() {
             let known = self.known(&row.row)?;
             match &known {
                 Some(known) if known.digest == Some(row.digest as i64) => {
-                    noted.outcome.unchanged += 1;
+                    self.noted.outcome.unchanged += 1;
                     continue;
                 }
-                Some(_) => noted.outcome.changed += 1,
-                None => noted.outcome.added += 1,
+                Some(_) => self.noted.outcome.changed += 1,
+                None => self.noted.outcome.added += 1,
             }
             if let Some(known) = known {
                 self.undo(known, row.record.id())?;
             }
             self.remember(row)?;
             match &row.record {
-                Record::Event(_) => noted.append.push(at),
+                Record::Event(_) => self.noted.append.push(at),
                 Record::Item(item) => items.push(item),
                 Record::User(user) => users.push(user),
                 Record::Nothing => {}
             }
         }
+        self.noted.items.extend(items.iter().map(|item| item.item_id.clone()));
+        self.noted.users.extend(users.iter().map(|user| user.user_id.clone()));
         put_items_in(self.t, items.into_iter())?;
         put_users_in(self.t, users.into_iter())?;
         for row in &step.gone {
-            noted.outcome.removed += usize::from(self.remove(row)?);
+            self.noted.outcome.removed += usize::from(self.remove(row)?);
         }
-        Ok(noted)
+        Ok(())
     }
 
     fn known(&self, row: &str) -> rusqlite::Result<Option<Known>> {
@@ -209,16 +218,18 @@ impl Noting<'_> {
 
     /// Takes back what the row was; a record stays when the row still is the same one.
     fn undo(&mut self, known: Known, still: Option<&str>) -> rusqlite::Result<()> {
-        self.retracted.extend(known.key);
+        self.noted.retracted.extend(known.key.map(|key| key as u64));
         match known.record {
             Some((_, id)) if Some(id.as_str()) == still => {}
             Some((IS_ITEM, id)) => {
                 self.t.prepare_cached("DELETE FROM items WHERE id = ?1")?.execute([&id])?;
                 let sql = "INSERT OR IGNORE INTO hidden (id, reason) VALUES (?1, ?2)";
                 self.t.prepare_cached(sql)?.execute(params![id, BY_DELETE])?;
+                self.noted.items.push(id);
             }
             Some((_, id)) => {
                 self.t.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([&id])?;
+                self.noted.users.push(id);
             }
             None => {}
         }
@@ -264,7 +275,7 @@ fn set_watermark(t: &Transaction<'_>, id: i64, watermark: Option<&str>) -> rusql
     t.execute(sql, params![id, watermark]).map(|_| ())
 }
 
-fn note_retractions(t: &Transaction<'_>, keys: &[i64], erasure: Erasure) -> rusqlite::Result<()> {
+fn note_retractions(t: &Transaction<'_>, keys: &[u64], erasure: Erasure) -> rusqlite::Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -272,7 +283,7 @@ fn note_retractions(t: &Transaction<'_>, keys: &[i64], erasure: Erasure) -> rusq
         "INSERT OR REPLACE INTO retractions (key, number, seq) VALUES (?1, ?2, ?3)",
     )?;
     for key in keys {
-        put.execute(params![key, erasure.number as i64, erasure.seq as i64])?;
+        put.execute(params![*key as i64, erasure.number as i64, erasure.seq as i64])?;
     }
     note_last(t, erasure.number)
 }

@@ -3,7 +3,7 @@
 use foretaste_core::{Event, Item, Result, User};
 
 use super::{event, stored};
-use crate::rows::{Record, Row, RowBucket, RowOutcome, RowStep, RowStore};
+use crate::rows::{Record, Row, RowBucket, RowChanges, RowOutcome, RowStep, RowStore};
 
 fn row(id: &str, digest: u64, record: Record) -> Row {
     Row { row: id.to_owned(), bucket: (digest % 2) as i64, digest, record }
@@ -57,6 +57,29 @@ pub(super) fn sealed(store: &dyn RowStore) -> Result<()> {
     store.seal()?;
     assert_eq!(items_of(store)?, ["a"]);
     assert_eq!(store.counts()?.events, 1, "what was taken back takes no room after sealing");
+    Ok(())
+}
+
+/// Whoever listens to the changes of each step can keep a picture of the store.
+pub(super) fn changes(store: &dyn RowStore) -> Result<()> {
+    let told = |step| {
+        let mut changes = RowChanges::default();
+        store.apply_rows_telling("t", step, &mut changes).map(|_| changes)
+    };
+    let item = |id: &str| Record::Item(Item { item_id: id.to_owned(), ..Item::default() });
+    let user = |id: &str| Record::User(User { user_id: id.to_owned(), ..User::default() });
+    let first = step(&[row("1", 10, view("a")), row("2", 1, item("x"))], &[], "w");
+    let changes = told(first.clone())?;
+    let key = changes.events[0].key();
+    assert_eq!((changes.events.len(), changes.items), (1, vec!["x".to_owned()]));
+    assert!(told(first)?.is_empty(), "what is here already is no change");
+    let second = step(&[row("1", 12, view("c")), row("2", 2, user("ann"))], &[], "w");
+    let changes = told(second)?;
+    assert_eq!((changes.events.len(), changes.retracted), (1, vec![key]));
+    assert_eq!((changes.items, changes.users), (vec!["x".to_owned()], vec!["ann".to_owned()]));
+    let changes = told(step(&[], &["1", "2", "unknown"], "w"))?;
+    assert_eq!((changes.events.len(), changes.retracted.len()), (0, 1));
+    assert_eq!((changes.items.len(), changes.users), (0, vec!["ann".to_owned()]));
     Ok(())
 }
 

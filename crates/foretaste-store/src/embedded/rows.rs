@@ -3,11 +3,16 @@
 use foretaste_core::{Event, Result};
 
 use super::{EmbeddedStore, lock};
-use crate::rows::{RowBucket, RowOutcome, RowStep, RowStore};
+use crate::rows::{RowBucket, RowChanges, RowOutcome, RowStep, RowStore};
 use crate::validate;
 
 impl RowStore for EmbeddedStore {
-    fn apply_rows(&self, table: &str, mut step: RowStep) -> Result<RowOutcome> {
+    fn apply_rows_telling(
+        &self,
+        table: &str,
+        mut step: RowStep,
+        changes: &mut RowChanges,
+    ) -> Result<RowOutcome> {
         validate::name("table", table)?;
         step.check()?;
         let writer = self.writer()?;
@@ -24,9 +29,14 @@ impl RowStore for EmbeddedStore {
             let given = writer.log.given_seq();
             self.catalogue.note_rows(table, (&step, batch), (given, &mut erasures))?
         };
+        changes.retracted.extend(&noted.retracted);
+        changes.items.extend(noted.items);
+        changes.users.extend(noted.users);
         if !noted.append.is_empty() {
             let events = noted.append.iter().filter_map(|&at| step.rows[at].record.event());
-            writer.log.append(&events.cloned().collect::<Vec<_>>())?;
+            let events: Vec<Event> = events.cloned().collect();
+            writer.log.append(&events)?;
+            changes.events.extend(events);
             self.catalogue.close_step(table, step.watermark.as_deref())?;
         }
         Ok(noted.outcome)

@@ -41,7 +41,7 @@ pub fn run(mut run: Run, args: &DemoArgs) -> Result<()> {
     }
     let mut config = run.config.serve.clone();
     config.listen = args.listen;
-    serve::serve(&run, config, store, |addresses| {
+    serve::serve(&run, config, (store, None), |addresses| {
         invite(&run, addresses, &examples);
     })
 }

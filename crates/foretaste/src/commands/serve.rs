@@ -6,12 +6,17 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use foretaste_pipeline::Scenes;
-use foretaste_serve::{Addresses, ServeConfig};
-use foretaste_store::Store;
+use foretaste_serve::{Addresses, ServeConfig, Server};
+use foretaste_store::{EmbeddedStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::extract::Extraction;
 use crate::cli::ServeArgs;
 use crate::run::Run;
+
+mod following;
+
+use following::Following;
 
 /// Serves the current bundle and whatever becomes current later.
 pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
@@ -19,9 +24,17 @@ pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
     let mut config = run.config.serve.clone();
     config.listen = args.listen.unwrap_or(config.listen);
     config.admin_listen = args.admin_listen.or(config.admin_listen);
+    let sources = match args.follow {
+        true => Some(super::extract::chosen(&run, &[])?),
+        false => None,
+    };
     fs_err::create_dir_all(&run.data)?;
     let store = Arc::new(run.store_for_writing()?);
-    serve(&run, config, store, |addresses| {
+    let extraction = sources.map(|sources| {
+        let store: Arc<EmbeddedStore> = Arc::clone(&store);
+        Extraction::new(&run, sources, store, args.accept_schema)
+    });
+    serve(&run, config, (store, extraction), |addresses| {
         println!("listening on http://{}", addresses.public);
         if let Some(admin) = addresses.admin {
             println!("admin on http://{admin}");
@@ -31,25 +44,31 @@ pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
     })
 }
 
-/// Serves with a store that is already open.
+/// Serves with a store that is already open; follows databases where that is asked.
 pub fn serve(
     run: &Run,
     config: ServeConfig,
-    store: Arc<dyn Store>,
+    (store, extraction): (Arc<dyn Store>, Option<Extraction>),
     on_bound: impl FnOnce(Addresses),
 ) -> Result<()> {
     let scenes = Scenes::new(run.config.scenes.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
-        let shutdown = async move {
+        let server = Server::bind(config, store, run.bundles(), scenes).await?;
+        on_bound(server.addresses());
+        let following = extraction.map(|all| Following::start(all, server.feed())).transpose()?;
+        let shutdown = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
+            following.iter().for_each(Following::ask_to_stop);
         };
-        let bundles = run.bundles();
-        foretaste_serve::serve(config, (store, bundles), scenes, on_bound, shutdown).await?;
+        server.run(shutdown).await?;
+        if let Some(following) = following {
+            following.wait();
+        }
         Ok(())
     })
 }

@@ -12,7 +12,7 @@ use crate::run::Run;
 
 /// How a pass went, for machines and for remembering.
 pub fn to_json(table: &str, what: &str, done: &foretaste_core::Result<TableReport>) -> Value {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis() as u64);
+    let now_ms = now_ms();
     match done {
         Ok(report) => {
             let bad = report.bad.iter().map(|(reason, n)| (reason.name().to_owned(), json!(n)));
@@ -41,6 +41,11 @@ pub fn to_json(table: &str, what: &str, done: &foretaste_core::Result<TableRepor
             "error": error.to_string(),
         }),
     }
+}
+
+/// The wall clock.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis() as i64)
 }
 
 /// One line about a pass that went well.
