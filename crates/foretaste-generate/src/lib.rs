@@ -12,6 +12,7 @@ mod day;
 mod market;
 mod people;
 mod session;
+mod sql;
 mod stream;
 mod vocabulary;
 mod write;
@@ -20,6 +21,7 @@ use foretaste_core::{Error, Result, TimeMs};
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{items, users};
+pub use sql::{Dialect, Schema, write_sql};
 pub use stream::generate;
 pub use write::{EVENTS_FILE, ITEMS_FILE, SPEC_FILE, USERS_FILE, write_parquet};
 

@@ -11,12 +11,14 @@ mod config;
 mod connection;
 mod failure;
 mod pass;
+mod preset;
 mod reconcile;
 mod records;
 mod schema;
 mod sql;
 mod state;
 
-pub use config::{Field, Join, Scalar, SourceConfig, TableConfig};
+pub use config::{Condition, Field, Join, Present, Scalar, SourceConfig, TableConfig};
 pub use pass::{Outcome, Preview, Reader, TableReport};
+pub use preset::{PresetConfig, PresetOptions};
 pub use state::TableState;

@@ -122,7 +122,8 @@ pub struct DemoArgs {
 Writes events.parquet, items.parquet and users.parquet, which `foretaste import DIR` reads.
 
 Example:
-  foretaste generate --users 100000 --items 20000 --events 5000000 --seed 7 --output market")]
+  foretaste generate --users 100000 --items 20000 --events 5000000 --seed 7 --output market
+  foretaste generate --events 20000 --sql matomo --output shop          shop/matomo.sql")]
 pub struct GenerateArgs {
     /// Size of the marketplace
     #[command(flatten)]
@@ -130,6 +131,30 @@ pub struct GenerateArgs {
     /// Folder to write to; it is created
     #[arg(long, short, value_name = "DIR")]
     pub output: PathBuf,
+    /// Write a script that fills the tables of a database instead
+    #[arg(long, value_name = "SCHEMA")]
+    pub sql: Option<SchemaArg>,
+    /// Which server the script is for
+    #[arg(long, default_value = "mysql", requires = "sql")]
+    pub dialect: DialectArg,
+}
+
+/// Schemas of databases.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SchemaArg {
+    /// Log tables of Matomo with e-commerce
+    Matomo,
+    /// A data marketplace
+    Marketplace,
+}
+
+/// Servers of databases.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DialectArg {
+    /// MySQL or MariaDB
+    Mysql,
+    /// PostgreSQL
+    Postgres,
 }
 
 /// Flags of `import`.

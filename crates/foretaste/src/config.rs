@@ -113,7 +113,10 @@ impl Config {
         };
         check(config.serve.check());
         check(Scenes::new(config.scenes.clone()).map(|_| ()));
-        config.source.iter().for_each(|source| check(source.check()));
+        for source in &mut config.source {
+            check(source.expand());
+            check(source.check());
+        }
         for (at, source) in config.source.iter().enumerate() {
             if config.source[..at].iter().any(|other| other.name == source.name) {
                 problems.push(Problem(format!("source {:?} stands twice", source.name)));

@@ -6,6 +6,7 @@ use std::fmt;
 use foretaste_core::{Error, ErrorKind, Limits, Result};
 use serde::{Deserialize, Serialize};
 
+use super::preset::PresetConfig;
 use crate::Entity;
 
 /// One database, a `[[source]]` of the configuration.
@@ -32,7 +33,11 @@ pub struct SourceConfig {
     /// A replica that is further behind than so many seconds is not read.
     #[serde(default = "default_lag")]
     pub max_lag_s: u32,
+    /// Tables of a well-known schema, read before the source's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PresetConfig>,
     /// What is read.
+    #[serde(default)]
     pub tables: Vec<TableConfig>,
 }
 
@@ -74,7 +79,7 @@ pub struct TableConfig {
     pub kind: Option<String>,
     /// Only rows whose columns have these values.
     #[serde(default, rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
-    pub filter: BTreeMap<String, Scalar>,
+    pub filter: BTreeMap<String, Condition>,
     /// Tables that are looked up, one row each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joins: Vec<Join>,
@@ -152,6 +157,24 @@ pub struct Case {
     pub otherwise: Option<String>,
 }
 
+/// What `where` asks of a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Condition {
+    /// To have this value.
+    Is(Scalar),
+    /// To have any value, or none.
+    Present(Present),
+}
+
+/// `{ present = true }`: not NULL; `{ present = false }`: NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Present {
+    /// Whether there must be a value.
+    pub present: bool,
+}
+
 /// A value in `where`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -219,6 +242,10 @@ impl SourceConfig {
         }
         if self.url_env.is_some() == self.url_file.is_some() {
             return Err(wrong(format!("source {}: give `url_env` or `url_file`", self.name)));
+        }
+        if self.tables.is_empty() {
+            let text = "it reads nothing; give [[source.tables]] or a `preset`";
+            return Err(wrong(format!("source {}: {text}", self.name)));
         }
         for (at, table) in self.tables.iter().enumerate() {
             let place =
@@ -323,7 +350,8 @@ fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.chars().all(good)
 }
 
-fn is_identifier(part: &str) -> bool {
+/// Whether a part of a name of a table or column may stand in SQL.
+pub(super) fn is_identifier(part: &str) -> bool {
     let first = part.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$';
     first && part.len() <= 63 && part.chars().all(good)

@@ -5,7 +5,7 @@
 
 use foretaste_core::{Error, ErrorKind, Limits, Result};
 
-use super::config::{Field, TableConfig};
+use super::config::{Condition, Field, TableConfig};
 use super::connection::Dialect;
 use super::schema::{Class, Schema, class_of};
 
@@ -112,10 +112,9 @@ impl Writer<'_> {
         let null: Vec<_> =
             self.key().map(|name| format!("{} IS NULL", self.quoted(name))).collect();
         let filter = self.filter(&mut out)?;
-        let table = self.quoted_table(&self.table.table);
-        let count = self.as_text("COUNT(*)");
+        let (count, from) = (self.as_text("COUNT(*)"), self.from()?);
         let null = null.join(" OR ");
-        out.sql = format!("SELECT {count} FROM {table} AS base WHERE ({null}){filter}");
+        out.sql = format!("SELECT {count} {from} WHERE ({null}){filter}");
         Ok(out)
     }
 
@@ -214,8 +213,15 @@ impl Writer<'_> {
     fn filter(&self, out: &mut Statement) -> Result<String> {
         let mut all = String::new();
         for (column, wanted) in &self.table.filter {
-            let value = self.value(column, &wanted.to_string(), out)?;
-            all.push_str(&format!(" AND {} = {value}", self.quoted(column)));
+            let name = self.quoted(column);
+            let condition = match wanted {
+                Condition::Is(value) => {
+                    format!("{name} = {}", self.value(column, &value.to_string(), out)?)
+                }
+                Condition::Present(wanted) if wanted.present => format!("{name} IS NOT NULL"),
+                Condition::Present(_) => format!("{name} IS NULL"),
+            };
+            all.push_str(&format!(" AND {condition}"));
         }
         Ok(all)
     }

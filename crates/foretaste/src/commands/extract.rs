@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use foretaste_core::{Error, ErrorKind};
-use foretaste_ingest::tables::SourceConfig;
+use foretaste_ingest::tables::{PresetConfig, SourceConfig};
 use foretaste_store::RowChanges;
 
 use crate::run::Run;
@@ -24,6 +24,10 @@ pub use stop::Stop;
 pub fn run(run: &Run, args: &ExtractArgs) -> Result<()> {
     if let Some(ExtractCommand::Status) = args.command {
         return show::status(run);
+    }
+    if let Some(name) = &args.print_preset {
+        print!("{}", PresetConfig::Named(name.clone()).text()?);
+        return Ok(());
     }
     let sources = chosen(run, &args.sources)?;
     fs_err::create_dir_all(&run.data)?;

@@ -1,15 +1,18 @@
 //! `foretaste generate`: a seeded data set as Parquet.
 
 use anyhow::Result;
-use foretaste_generate::{Spec, write_parquet};
+use foretaste_generate::{Dialect, Schema, Spec, write_parquet, write_sql};
 use serde_json::json;
 
-use crate::cli::{GenerateArgs, SizeArgs};
+use crate::cli::{DialectArg, GenerateArgs, SchemaArg, SizeArgs};
 use crate::run::{Run, shown};
 
 /// Writes the files.
 pub fn run(run: &Run, args: &GenerateArgs) -> Result<()> {
     let spec = spec(args.size);
+    if let Some(schema) = args.sql {
+        return script(run, args, (&spec, schema));
+    }
     write_parquet(&spec, &args.output, run.progress.as_ref())?;
     let folder = shown(&args.output);
     run.print(&json!({ "folder": folder, "spec": spec }), || {
@@ -19,6 +22,24 @@ pub fn run(run: &Run, args: &GenerateArgs) -> Result<()> {
             spec.events, spec.users, spec.items, spec.seed
         )
     });
+    Ok(())
+}
+
+/// Writes the rows of a database's tables.
+fn script(run: &Run, args: &GenerateArgs, (spec, schema): (&Spec, SchemaArg)) -> Result<()> {
+    let (schema, name) = match schema {
+        SchemaArg::Matomo => (Schema::Matomo, "matomo.sql"),
+        SchemaArg::Marketplace => (Schema::Marketplace, "marketplace.sql"),
+    };
+    let dialect = match args.dialect {
+        DialectArg::Mysql => Dialect::MySql,
+        DialectArg::Postgres => Dialect::Postgres,
+    };
+    fs_err::create_dir_all(&args.output)?;
+    let path = args.output.join(name);
+    write_sql(spec, (schema, dialect), &path, run.progress.as_ref())?;
+    let file = shown(&path);
+    run.print(&json!({ "file": file, "spec": spec }), || format!("{file}\n"));
     Ok(())
 }
 

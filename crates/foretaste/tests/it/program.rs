@@ -113,8 +113,12 @@ pub(crate) fn get(address: &str, path: &str) -> String {
 
 /// The items that are recommended to a user, best first.
 pub(crate) fn recommended(address: &str, user: &str) -> Vec<String> {
-    let slate = get(address, &format!("/v1/recommend/{user}?k=5"));
-    let slate: Value = serde_json::from_str(&slate).unwrap();
+    items_of(&get(address, &format!("/v1/recommend/{user}?k=5")))
+}
+
+/// The items of an answer, best first.
+pub(crate) fn items_of(slate: &str) -> Vec<String> {
+    let slate: Value = serde_json::from_str(slate).unwrap();
     let items = slate["items"].as_array().unwrap().iter();
     items.map(|item| item["item_id"].as_str().unwrap().to_owned()).collect()
 }

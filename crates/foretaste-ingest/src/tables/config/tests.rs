@@ -31,7 +31,7 @@ fn a_source_is_read_with_its_expressions() {
     assert_eq!((table.lookback_s, table.settle_s, table.batch_rows), (600, 2, 5_000));
     assert_eq!(table.fields["user"].columns(), ["user_id", "visitor"]);
     assert!(matches!(&table.fields["value"], Field::Case(case) if case.when["2"] == "3.5"));
-    assert_eq!(table.filter["site"], Scalar::Integer(1));
+    assert_eq!(table.filter["site"], Condition::Is(Scalar::Integer(1)));
 }
 
 #[track_caller]

@@ -16,6 +16,7 @@ Examples:
   foretaste extract --once                      all sources, everything that is new
   foretaste extract --once --reconcile shop     and find deletes and late commits
   foretaste extract --follow
+  foretaste extract --print-preset matomo
   foretaste extract status"
 )]
 pub struct ExtractArgs {
@@ -26,7 +27,11 @@ pub struct ExtractArgs {
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<String>,
     /// Read what is new, then end
-    #[arg(long, group = "mode", required_unless_present_any = ["follow", "dry_run"])]
+    #[arg(
+        long,
+        group = "mode",
+        required_unless_present_any = ["follow", "dry_run", "print_preset"]
+    )]
     pub once: bool,
     /// Read what is new again and again, and reconcile from time to time
     #[arg(long, group = "mode")]
@@ -34,6 +39,9 @@ pub struct ExtractArgs {
     /// Show the first rows of each table and what they would become; store nothing
     #[arg(long, group = "mode")]
     pub dry_run: bool,
+    /// Show the tables of a preset as they would stand in the configuration
+    #[arg(long, group = "mode", value_name = "PRESET")]
+    pub print_preset: Option<String>,
     /// Rows that --dry-run shows of each table
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rows: u32,
