@@ -34,7 +34,7 @@ pub struct GraphConfig {
 
 impl Default for GraphConfig {
     fn default() -> Self {
-        Self { from_bytes: 16 << 20, links: 16, ef_construction: 200, seed: 1 }
+        Self { from_bytes: 32 << 20, links: 16, ef_construction: 200, seed: 1 }
     }
 }
 
