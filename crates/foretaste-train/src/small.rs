@@ -13,18 +13,28 @@ fn to_f64(m: &Matrix) -> Mat<f64> {
     Mat::from_fn(m.n_rows, m.n_cols, |i, j| f64::from(m.row(i)[j]))
 }
 
-/// The inverse transpose of the Cholesky factor of `gram` + `ridge` * mean diagonal * I: what
-/// makes the columns of a matrix with this Gram matrix orthonormal.
+/// What is added to the diagonal of a Gram matrix, in units of its mean diagonal. The first is
+/// enough for columns that differ; the rounding of f32 makes a Gram matrix of columns that are
+/// alike slightly indefinite, which the others outweigh.
+const RIDGES: [f64; 4] = [1e-7, 1e-5, 1e-3, 1e-1];
+
+/// The inverse transpose of the Cholesky factor of `gram`, its diagonal raised by the least of
+/// [`RIDGES`] that makes it positive definite: what makes the columns of a matrix with this Gram
+/// matrix orthonormal. Where the columns depend on each other, some of the results are near zero.
 ///
 /// # Errors
-/// `Internal` when `gram` is not positive definite.
-pub(crate) fn whitening(gram: &Matrix, ridge: f64) -> Result<Matrix> {
+/// `Internal` when `gram` is no Gram matrix (NaN in the input).
+pub(crate) fn whitening(gram: &Matrix) -> Result<Matrix> {
     let n = gram.n_rows;
-    let mut a = to_f64(gram);
-    let trace: f64 = (0..n).map(|i| a[(i, i)]).sum();
-    let shift = (ridge * trace / n.max(1) as f64).max(f64::MIN_POSITIVE);
-    (0..n).for_each(|i| a[(i, i)] += shift);
-    let l = cholesky(a)?;
+    let mean = (0..n).map(|i| f64::from(gram.row(i)[i])).sum::<f64>() / n.max(1) as f64;
+    let factor = |ridge: f64| {
+        let mut a = to_f64(gram);
+        let shift = (ridge * mean).max(f64::MIN_POSITIVE);
+        (0..n).for_each(|i| a[(i, i)] += shift);
+        cholesky(a)
+    };
+    let (first, others) = (RIDGES[0], &RIDGES[1..]);
+    let l = others.iter().fold(factor(first), |l, &ridge| l.or_else(|_| factor(ridge)))?;
     let mut inverse = Mat::<f64>::zeros(n, n);
     invert_lower_triangular(inverse.as_mut(), l.as_ref(), Par::Seq);
     let data = (0..n * n).map(|at| inverse[(at % n, at / n)] as f32).collect();

@@ -182,6 +182,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn users_who_are_all_alike_can_be_learned_from() {
+        for n_items in [1, 2, 18, 40] {
+            let rows = (0..12).map(|_| (0..n_items as u32).map(|i| (i, 1.0)).collect());
+            let r = Csr::from_rows(n_items, rows.collect::<Vec<Vec<_>>>());
+            let similar = fit(&r, &SpectralConfig { factors: 30, ..Default::default() }, None);
+            let similar = similar.expect("a matrix of rank one is one, too");
+            assert!(similar.values.iter().all(|v| v.is_finite()));
+            let first = similar.row(0).1.first().copied().unwrap_or(0.0);
+            let even = |i: usize| similar.row(i).1.iter().all(|v| (v / first - 1.0).abs() < 0.05);
+            assert!((0..n_items).all(even), "{n_items} items that nothing tells apart");
+        }
+    }
+
+    #[test]
     fn the_pruned_filter_is_the_sum_of_its_parts() {
         let r = planted::groups((150, 40, 4), (0.5, 0.05), 9);
         let config = SpectralConfig { factors: 4, k: 39, ..Default::default() };

@@ -93,7 +93,7 @@ pub(crate) fn leading_right(
 }
 
 fn orthonormal(y: &Matrix) -> Result<Matrix> {
-    Ok(dense::times(y, &small::whitening(&dense::gram(y), 1e-7)?))
+    Ok(dense::times(y, &small::whitening(&dense::gram(y))?))
 }
 
 /// `a * b` for sparse `a`, dense `b`.
