@@ -109,7 +109,8 @@ def main():
     with open(lists) as lines:
         users = [line.split(" ", 1)[0] for line in lines]
     os.remove(lists)
-    with server([*base, "serve", "--listen", "127.0.0.1:0"]) as (process, url):
+    uncached = ["env", "FORETASTE__CACHE__ENABLED=false"]
+    with server([*uncached, *base, "serve", "--listen", "127.0.0.1:0"]) as (process, url):
         random.seed(1)
         result = asyncio.run(measure(process.pid, int(url.rsplit(":", 1)[1]), users))
     print(json.dumps(result))

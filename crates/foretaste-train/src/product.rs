@@ -347,10 +347,14 @@ impl Kernel for Scan<'_> {
     }
 }
 
-/// Adds `w` at every column.
+/// Adds `w` at every column; eight at a time, which leaves little but the additions.
 #[inline(always)]
 pub(crate) fn add_unit<C: Column>(cols: &[C], w: f32, sums: &mut C::Sums) {
-    cols.iter().for_each(|&j| *j.at(sums) += w);
+    let (eights, rest) = cols.as_chunks::<8>();
+    for eight in eights {
+        eight.iter().for_each(|&j| *j.at(sums) += w);
+    }
+    rest.iter().for_each(|&j| *j.at(sums) += w);
 }
 
 /// Adds `w` times each value at its column.

@@ -227,7 +227,7 @@ pub enum EntityArg {
 /// The two shipped sets of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// About 0.4 ms of one core a request
+    /// About 0.2 ms of one core a request
     Fast,
     /// The best ranking within 3 ms of one core a request
     Accurate,
