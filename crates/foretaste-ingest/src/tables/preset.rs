@@ -1,5 +1,5 @@
 //! Tables of well-known schemas, written down once. A preset is a piece of configuration with
-//! placeholders, so that what it does can be read, printed and changed.
+//! parameters, so that what it does can be read, printed and changed.
 
 use foretaste_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -19,11 +19,11 @@ const PRESETS: [(&str, &str, &str); 3] = [
 pub enum PresetConfig {
     /// As it is.
     Named(String),
-    /// With its placeholders.
+    /// With its parameters.
     With(PresetOptions),
 }
 
-/// A preset and what stands for its placeholders.
+/// A preset and the values of its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PresetOptions {
@@ -48,7 +48,7 @@ fn first_site() -> u32 {
 }
 
 impl PresetConfig {
-    /// Its text with the placeholders filled.
+    /// Its text with the values of the parameters in it.
     ///
     /// # Errors
     /// `Config` for a name that is unknown and a prefix that is no name.
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_filled_and_checked() {
+    fn parameters_are_put_in_and_checked() {
         let source =
             expanded("{ name = \"matomo\", prefix = \"stats.piwik_\", site = 7 }", "").unwrap();
         assert_eq!(source.tables[0].table, "stats.piwik_log_link_visit_action");

@@ -165,13 +165,18 @@ fn numbers(server: &Server) {
     assert_eq!(world.reconcile(&source).unwrap().differing, 0);
 }
 
-/// Stopped after some pages, a pass says so, and the next one goes on from there.
-fn stopping(server: &Server) {
+/// One event an hour, all but the last before the lookback.
+fn thirty_events(server: &Server) {
     server.create_ev();
     for i in 0..30 {
         let at = server.now(i * 3600 - 200_000);
         server.run(&format!("INSERT INTO ev (ts, who, sku) VALUES ({at}, 'ann', 'i{i:02}')"));
     }
+}
+
+/// Stopped after some pages, a pass says so, and the next one goes on from there.
+fn stopping(server: &Server) {
+    thirty_events(server);
     let world = World::new(server);
     let source = source(&format!("{EV}batch_rows = 5\n"));
     let pages = std::cell::Cell::new(0);
@@ -195,11 +200,7 @@ fn errors(server: &Server) {
 
 /// The server dies between two pages: what was read stays, the next pass completes it.
 fn killed_server(server: &mut Server) {
-    server.create_ev();
-    for i in 0..30 {
-        let at = server.now(i * 3600 - 200_000);
-        server.run(&format!("INSERT INTO ev (ts, who, sku) VALUES ({at}, 'ann', 'i{i:02}')"));
-    }
+    thirty_events(server);
     let world = World::new(server);
     let source = source(&format!("{EV}batch_rows = 5\n"));
     let (pages, victim) = (std::cell::Cell::new(0), std::cell::RefCell::new(&mut *server));
