@@ -14,30 +14,17 @@ import subprocess
 import tempfile
 import urllib.request
 
-from measure import cpu_seconds, server, write
+from measure import cpu_seconds, scenario, server, write
 
-PORT = 18_232
 TURNS = 3
 USERS = 100
 
 
 def run(args, url, folder, request, seconds):
     """Requests that were answered by `foretaste load`."""
-    path = os.path.join(folder, "scenario.toml")
-    with open(path, "w") as out:
-        out.write(f'''[closed]
-users = 4
-seconds = {seconds}
-[users]
-file = "{folder}/users.txt"
-zipf = 0.0
-[warm_up]
-seconds_at_least = 0
-seconds_at_most = 0
-[[request]]
-k = 20
-{request}
-''')
+    users = f'[users]\nfile = "{folder}/users.txt"\nzipf = 0.0'
+    loop = f"[closed]\nusers = 4\nseconds = {seconds}\n{users}"
+    path = scenario(folder, loop, f"k = 20\n{request}")
     command = [args.binary, "load", "run", "--scenario", path, "--url", url]
     command += ["--json", "--quiet", "--output", folder]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -57,7 +44,7 @@ def measure(args, cache):
     os.environ["FORETASTE__CACHE__ENABLED"] = "true" if cache else "false"
     os.environ["FORETASTE__SERVE__QUEUE_TARGET_MS"] = "100000"
     os.environ["FORETASTE__SERVE__DEADLINE_MS"] = "100000"
-    command = [args.binary, "serve", "--data", args.data, "--listen", f"127.0.0.1:{PORT}"]
+    command = [args.binary, "serve", "--data", args.data, "--listen", "127.0.0.1:0"]
     sizes = [0, 20, 100]
     with tempfile.TemporaryDirectory() as folder, server(command) as (process, url):
         with open(os.path.join(folder, "users.txt"), "w") as out:
@@ -76,7 +63,7 @@ def measure(args, cache):
 
 def known_users(args):
     """Ids of users of the current bundle."""
-    command = [args.binary, "serve", "--data", args.data, "--listen", f"127.0.0.1:{PORT}"]
+    command = [args.binary, "serve", "--data", args.data, "--listen", "127.0.0.1:0"]
     with server(command) as (_, url):
         with urllib.request.urlopen(f"{url}/v1/users?limit={USERS}") as listed:
             return [user["user_id"] for user in json.load(listed)["users"]]

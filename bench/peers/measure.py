@@ -33,8 +33,11 @@ def server(command):
         process.wait(30)
 
 
-def scenario(folder, loop):
-    """The file of a scenario for `foretaste load` that asks for / without a warm-up."""
+ROOT_PAGE = 'kind = "path"\npath = "/"'
+
+
+def scenario(folder, loop, request=ROOT_PAGE):
+    """The file of a scenario of one kind of request for `foretaste load`, without a warm-up."""
     path = os.path.join(folder, "scenario.toml")
     with open(path, "w") as out:
         out.write(f'''{loop}
@@ -42,8 +45,7 @@ def scenario(folder, loop):
 seconds_at_least = 0
 seconds_at_most = 0
 [[request]]
-kind = "path"
-path = "/"
+{request}
 ''')
     return path
 

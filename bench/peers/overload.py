@@ -15,28 +15,18 @@ import os
 import subprocess
 import tempfile
 
-from measure import cpu_seconds, server, write
+from measure import cpu_seconds, scenario, server, write
 
-PORT = 18_231
+CLIENTS = """[transport]
+timeout_ms = 1000
+connections = 2048
+[users]
+zipf = 0.0"""
 
 
 def run(binary, data, url, loop, folder):
     """The report of one run of `foretaste load`."""
-    path = os.path.join(folder, "scenario.toml")
-    with open(path, "w") as out:
-        out.write(f'''{loop}
-[transport]
-timeout_ms = 1000
-connections = 2048
-[users]
-zipf = 0.0
-[warm_up]
-seconds_at_least = 0
-seconds_at_most = 0
-[[request]]
-kind = "recommend"
-k = 20
-''')
+    path = scenario(folder, f"{loop}\n{CLIENTS}", 'kind = "recommend"\nk = 20')
     command = [binary, "load", "run", "--scenario", path, "--data", data, "--from-bundle"]
     command += ["--url", url, "--json", "--quiet", "--output", folder]
     if os.geteuid() == 0:
@@ -102,7 +92,7 @@ def main():
     parser.add_argument("--peak-seconds", type=int, default=10)
     args = parser.parse_args()
     os.environ["FORETASTE__CACHE__ENABLED"] = "false"
-    command = [args.binary, "serve", "--data", args.data, "--listen", f"127.0.0.1:{PORT}"]
+    command = [args.binary, "serve", "--data", args.data, "--listen", "127.0.0.1:0"]
     with tempfile.TemporaryDirectory() as folder, server(command) as (process, url):
         result = measure(args, process, url, folder)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)

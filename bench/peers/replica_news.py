@@ -57,10 +57,10 @@ def redis():
         process.wait(10)
 
 
-def replica(stack, binary, data, port):
+def replica(stack, binary, data):
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     shutil.copytree(os.path.join(data, "bundles"), os.path.join(folder, "bundles"))
-    command = [binary, "serve", "--data", folder, "--listen", f"127.0.0.1:{port}"]
+    command = [binary, "serve", "--data", folder, "--listen", "127.0.0.1:0"]
     return stack.enter_context(server(command))[1]
 
 
@@ -74,7 +74,7 @@ def main():
     os.environ["FORETASTE__CACHE__REDIS__URLS"] = f'["redis://127.0.0.1:{REDIS_PORT}/"]'
     with contextlib.ExitStack() as stack:
         stack.enter_context(redis())
-        a, b = (replica(stack, args.binary, args.data, REDIS_PORT + n) for n in (1, 2))
+        a, b = (replica(stack, args.binary, args.data) for _ in range(2))
         users = [user["user_id"] for user in get(a, "/v1/users?limit=100")["users"]]
         arrivals = sorted(arrival_ms(a, b, users[n % 100]) for n in range(args.events))
     result = {
