@@ -5,7 +5,8 @@
 use foretaste_core::Csr;
 use serde::{Deserialize, Serialize};
 
-use crate::product::{Product, top_k, top_k_of};
+use crate::gram;
+use crate::product::{Product, top_k, top_k_of, top_k_of_gram};
 
 /// How much two items that a user had in common say about each other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +61,9 @@ impl Default for ItemItemConfig {
 ///
 /// # Cost
 /// One multiply-add per user and pair of the user's items: the sum of d_u^2, with d_u capped by
-/// `max_user_items`. Memory: the result, two copies of `r`, one dense row per thread.
+/// `max_user_items`; half of that where all values are 1 and the sum is more than four times the
+/// number of pairs of at most 8,192 items. Memory: the result, two copies of `r`, one dense row per
+/// thread; all pairs in the latter case.
 ///
 /// # Source
 /// Sarwar et al., "Item-based collaborative filtering", WWW 2001 (cosine); Paudel et al.,
@@ -70,8 +73,15 @@ impl Default for ItemItemConfig {
 /// Fu et al., "Revisiting neighborhood-based link prediction for collaborative filtering", 2022.
 pub fn fit(r: &Csr, config: &ItemItemConfig) -> Csr {
     let prepared = Prepared::new(r, config.weighting, config.max_user_items);
-    top_k(&prepared.product(config.k))
+    let product = prepared.product(config.k);
+    match prepared.is_dense() {
+        true => top_k_of_gram(&product, &gram::upper(&prepared.left, &prepared.right)),
+        false => top_k(&product),
+    }
 }
+
+/// Items up to which all pairs may be held at once: 256 MiB.
+const MAX_DENSE: usize = 1 << 13;
 
 /// As [`fit`] for the given items only: row `n` of the result belongs to `items[n]`.
 ///
@@ -105,6 +115,15 @@ impl Prepared {
         let unit_right = right.values.iter().all(|&v| v == 1.0);
         let (row_scale, col_scale) = item_scales(&right, &sums, weighting);
         Self { left, right, unit_right, row_scale, col_scale }
+    }
+
+    /// Whether half of the product, held whole, costs less than all of it row by row: additions must
+    /// outweigh the cells. Both halves have the same sums only where `right` has no values.
+    fn is_dense(&self) -> bool {
+        let n = self.right.n_cols;
+        let degrees = self.right.indptr.windows(2).map(|ends| (ends[1] - ends[0]) as usize);
+        let additions: usize = degrees.map(|d| d * d).sum();
+        self.unit_right && n <= MAX_DENSE && additions > 4 * n * n
     }
 
     pub(crate) fn product(&self, k: usize) -> Product<'_> {
@@ -184,4 +203,27 @@ pub(crate) fn capped(r: &Csr, cap: usize) -> Csr {
         out.push_row(row.iter().copied());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use foretaste_core::planted;
+
+    use super::*;
+
+    #[test]
+    fn half_the_product_of_dense_data_mirrored_is_the_product_row_by_row() {
+        let r = planted::groups((400, 37, 3), (0.9, 0.2), 5);
+        let weightings = [
+            Weighting::Cosine,
+            Weighting::Rp3Beta { alpha: 0.8, beta: 0.4 },
+            ItemItemConfig::default().weighting,
+        ];
+        for weighting in weightings {
+            let config = ItemItemConfig { weighting, k: 9, ..ItemItemConfig::default() };
+            assert!(Prepared::new(&r, weighting, config.max_user_items).is_dense());
+            let items: Vec<u32> = (0..37).collect();
+            assert_eq!(fit(&r, &config), fit_some(&r, &items, &config), "{weighting:?}");
+        }
+    }
 }

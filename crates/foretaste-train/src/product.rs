@@ -1,9 +1,11 @@
 //! The one sparse kernel behind item-item, user-user and content: the largest entries of each row
 //! of a product of two sparse matrices, without ever holding the product.
 
-use foretaste_bundle::kernels::simd::{Kernel, Simd, vectorised};
+use foretaste_bundle::kernels::simd::{Kernel, LANES, Simd, vectorised};
 use foretaste_core::Csr;
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+
+use crate::gram;
 
 /// Rows of the result that one task computes.
 const ROWS_PER_TASK: usize = 32;
@@ -57,6 +59,36 @@ fn collect(product: &Product<'_>, n: usize, row: impl Fn(usize) -> u32 + Sync) -
     } else {
         collect_with(product, columns, (n, row))
     }
+}
+
+/// Rows that [`top_k_of_gram`] takes out of the triangle at a time: a line of the cache each way.
+const ROWS_OF_GRAM: usize = 16;
+
+/// As [`top_k`] where the sums are those of a symmetric matrix, given by its upper triangle with
+/// diagonal (n x n, row-major; see [`gram::upper`]).
+///
+/// # Cost
+/// n^2 reads of the triangle, half of them by columns.
+pub(crate) fn top_k_of_gram(product: &Product<'_>, upper: &[f32]) -> Csr {
+    let n = product.right.n_cols;
+    let parts: Vec<Csr> = (0..n.div_ceil(ROWS_OF_GRAM))
+        .into_par_iter()
+        .map_init(
+            || (vec![0f32; ROWS_OF_GRAM * n], Selection::default()),
+            |(block, best), task| {
+                let rows = task * ROWS_OF_GRAM..n.min((task + 1) * ROWS_OF_GRAM);
+                let block = &mut block[..rows.len() * n];
+                gram::symmetric_rows(upper, n, rows.start, block);
+                let mut part = Csr { n_cols: n, indptr: vec![0], ..Csr::default() };
+                for (r, sums) in rows.zip(block.chunks_exact_mut(n)) {
+                    best.scan(sums, product, r);
+                    best.write(product.k, &mut part);
+                }
+                part
+            },
+        )
+        .collect();
+    concat(n, &parts)
 }
 
 /// Rows that [`top_k_onto`] computes at a time.
@@ -198,7 +230,7 @@ struct Accumulator {
     sums: Vec<f32>,
     n_cols: usize,
     touched: Vec<u32>,
-    keys: Vec<u64>,
+    best: Selection,
 }
 
 /// A value and its column as one integer: a greater key is a greater value or, among equal
@@ -211,7 +243,7 @@ fn key(value: f32, column: u32) -> u64 {
 impl Accumulator {
     fn new(n_cols: usize, width: usize) -> Self {
         let sums = vec![0.0; width.max(n_cols)];
-        Self { sums, n_cols, touched: vec![0; n_cols + 1], keys: Vec::new() }
+        Self { sums, n_cols, touched: vec![0; n_cols + 1], best: Selection::default() }
     }
 
     fn row<C: Column>(&mut self, product: &Product<'_>, columns: &[C], r: usize, out: &mut Csr) {
@@ -221,7 +253,7 @@ impl Accumulator {
         if work as usize * 4 < self.n_cols {
             let n = self.add_tracked(product, columns, (us, ws));
             self.select_touched(product, r, n);
-            self.write(product.k, out);
+            self.best.write(product.k, out);
         } else {
             self.add(product, columns, (us, ws));
             self.select_from_sums(product, r, out);
@@ -230,17 +262,8 @@ impl Accumulator {
 
     /// Writes the best of the whole dense row and clears it.
     fn select_from_sums(&mut self, product: &Product<'_>, r: usize, out: &mut Csr) {
-        if product.skip_diagonal {
-            self.sums[r] = 0.0;
-        }
-        vectorised(Scan {
-            sums: &mut self.sums[..self.n_cols],
-            scale: product.row_scale[r],
-            col_scale: product.col_scale,
-            k: product.k,
-            keys: &mut self.keys,
-        });
-        self.write(product.k, out);
+        self.best.scan(&mut self.sums[..self.n_cols], product, r);
+        self.best.write(product.k, out);
     }
 
     /// Writes the entries of largest absolute value and clears the row.
@@ -285,7 +308,7 @@ impl Accumulator {
             let sum = std::mem::take(&mut self.sums[j as usize]);
             let value = sum * product.col_scale[j as usize] * scale;
             if value > 0.0 && !(product.skip_diagonal && j as usize == r) {
-                self.keys.push(key(value, j));
+                self.best.keys.push(key(value, j));
             }
         }
     }
@@ -301,50 +324,88 @@ impl Accumulator {
             }
         }
     }
+}
 
+/// Candidates of the selection of one row.
+#[derive(Default)]
+struct Selection {
+    keys: Vec<u64>,
+    maxima: Vec<f32>,
+}
+
+impl Selection {
+    /// Takes from a dense row of sums what may be among its best, and clears it.
+    fn scan(&mut self, sums: &mut [f32], product: &Product<'_>, r: usize) {
+        if product.skip_diagonal {
+            sums[r] = 0.0;
+        }
+        let &Product { col_scale, k, .. } = product;
+        vectorised(Scan { sums, scale: product.row_scale[r], col_scale, k, best: self });
+    }
+
+    /// Writes a row of the `k` best and clears them.
     fn write(&mut self, k: usize, out: &mut Csr) {
-        cut(&mut self.keys, k);
-        self.keys.sort_unstable_by(|a, b| b.cmp(a));
-        out.push_row(self.keys.drain(..).map(|k| (!(k as u32), f32::from_bits((k >> 32) as u32))));
+        let keys = &mut self.keys;
+        cut(keys, k);
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+        out.push_row(keys.drain(..).map(|k| (!(k as u32), f32::from_bits((k >> 32) as u32))));
     }
 }
 
-/// Reads a whole row in blocks, skips blocks that cannot reach the k-th best so far, and clears it.
+/// Scales a whole row, takes what may be among its `k` best and clears it.
+///
+/// The values are looked at as groups, one per lane of every few vectors: the k-th largest of the
+/// groups' maxima is a bound that at least `k` values reach, and not many more do.
 struct Scan<'a> {
     sums: &'a mut [f32],
     scale: f32,
     col_scale: &'a [f32],
     k: usize,
-    keys: &'a mut Vec<u64>,
+    best: &'a mut Selection,
 }
 
 impl Kernel for Scan<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        const BLOCK: usize = 32;
-        let Self { sums, scale, col_scale, k, keys } = self;
-        let (mut threshold, full) = (0f32, (2 * k).max(512));
-        let blocks = sums.chunks_mut(BLOCK).zip(col_scale.chunks(BLOCK));
-        for (b, (sums, col_scale)) in blocks.enumerate() {
-            let mut values = [0f32; BLOCK];
-            for ((v, s), c) in values.iter_mut().zip(&mut *sums).zip(col_scale) {
-                *v = *s * c * scale;
+        let Self { sums, scale, col_scale, k, best: Selection { keys, maxima } } = self;
+        maxima.clear();
+        let together = LANES * (sums.len() / (2 * k.max(1))).clamp(1, 16);
+        for (sums, col_scale) in sums.chunks_mut(together).zip(col_scale.chunks(together)) {
+            sums.iter_mut().zip(col_scale).for_each(|(s, c)| *s = *s * c * scale);
+            let (vectors, rest) = sums.as_chunks::<LANES>();
+            let mut most = [0f32; LANES];
+            for v in vectors {
+                most = std::array::from_fn(|l| if v[l] > most[l] { v[l] } else { most[l] });
             }
-            sums.fill(0.0);
-            if !values.iter().fold(false, |any, &v| any | (v > threshold)) {
-                continue;
-            }
-            for (at, &v) in values.iter().enumerate() {
-                if v > threshold {
-                    keys.push(key(v, (b * BLOCK + at) as u32));
-                }
-            }
-            if keys.len() >= full {
-                threshold = cut(keys, k);
+            maxima.extend_from_slice(&most);
+            maxima.extend_from_slice(rest);
+        }
+        let threshold = bound(maxima, k);
+        let (vectors, rest) = sums.as_chunks::<LANES>();
+        for (b, vector) in vectors.iter().enumerate() {
+            let mut reach = S::at_least(S::load(vector), S::splat(threshold));
+            while reach != 0 {
+                let at = reach.trailing_zeros() as usize;
+                reach &= reach - 1;
+                keys.push(key(vector[at], (b * LANES + at) as u32));
             }
         }
+        for (at, &value) in rest.iter().enumerate().filter(|&(_, &value)| value >= threshold) {
+            keys.push(key(value, (vectors.len() * LANES + at) as u32));
+        }
+        sums.fill(0.0);
     }
+}
+
+/// The k-th largest of `maxima`, or the least positive number where it is 0 or there are fewer.
+fn bound(maxima: &mut [f32], k: usize) -> f32 {
+    const LEAST: f32 = f32::from_bits(1);
+    if k == 0 || k > maxima.len() {
+        return LEAST;
+    }
+    let (_, kth, _) = maxima.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+    kth.max(LEAST)
 }
 
 /// Adds `w` at every column; eight at a time, which leaves little but the additions.
@@ -363,16 +424,12 @@ pub(crate) fn add_scaled<C: Column>((cols, vals): (&[C], &[f32]), w: f32, sums: 
     cols.iter().zip(vals).for_each(|(&j, &v)| *j.at(sums) += w * v);
 }
 
-/// Keeps the `k` greatest keys and returns the value of the least of them (0 when there are
-/// fewer).
-fn cut(keys: &mut Vec<u64>, k: usize) -> f32 {
-    if keys.len() <= k || k == 0 {
-        keys.truncate(k);
-        return 0.0;
+/// Keeps the `k` greatest keys.
+fn cut(keys: &mut Vec<u64>, k: usize) {
+    if keys.len() > k && k > 0 {
+        keys.select_nth_unstable_by(k - 1, |a, b| b.cmp(a));
     }
-    keys.select_nth_unstable_by(k - 1, |a, b| b.cmp(a));
     keys.truncate(k);
-    f32::from_bits((keys[k - 1] >> 32) as u32)
 }
 
 #[cfg(test)]
