@@ -117,8 +117,8 @@ impl Prepared {
         Self { left, right, unit_right, row_scale, col_scale }
     }
 
-    /// Whether half of the product, held whole, costs less than all of it row by row: additions have
-    /// to outweigh the cells. Both halves have the same sums only where `right` has no values.
+    /// Whether half of the product, held whole, costs less than all of it row by row: additions
+    /// have to outweigh the cells. Both halves have the same sums only where `right` has no values.
     fn is_dense(&self) -> bool {
         let n = self.right.n_cols;
         let degrees = self.right.indptr.windows(2).map(|ends| (ends[1] - ends[0]) as usize);
