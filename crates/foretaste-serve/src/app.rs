@@ -8,7 +8,7 @@ use bytes::Bytes;
 use foretaste_core::{Error, ErrorKind, Event, Result, TimeMs};
 use foretaste_pipeline::{Executor, Scene, Scenes, Scratch, Stop};
 use foretaste_store::{AppendOutcome, RowChanges, Store};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tracing::info;
 
 use crate::bundles::{Bundles, Live};
@@ -52,6 +52,7 @@ pub(crate) struct App {
     /// Who helps with an answer while there is no other to compute.
     helpers: Executor,
     draining: AtomicBool,
+    readiness: watch::Sender<bool>,
     /// Events in the store's log, about.
     log_events: AtomicU64,
 }
@@ -110,6 +111,7 @@ impl App {
             ladder: Ladder::of(&scenes)?,
             last_form: LastForm::default(),
             draining: AtomicBool::new(false),
+            readiness: watch::Sender::new(false),
             log_events: AtomicU64::new(store.counts()?.log_events),
             bundles: Arc::new(bundles),
             replicas: Replicas::new(ready.cache().is_shared()),
@@ -345,7 +347,19 @@ impl App {
     /// Turns readiness off for good.
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Relaxed);
-        self.metrics.ready.set(0);
+        self.note_readiness();
+    }
+
+    /// Tells whoever follows it whether requests are welcome now.
+    pub(crate) fn note_readiness(&self) {
+        let is_ready = self.is_ready();
+        self.metrics.ready.set(i64::from(is_ready));
+        self.readiness.send_replace(is_ready);
+    }
+
+    /// Whether requests are welcome, now and whenever that changes.
+    pub(crate) fn readiness(&self) -> watch::Receiver<bool> {
+        self.readiness.subscribe()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -19,6 +19,8 @@ pub struct ServeConfig {
     /// Address of a second listener for the admin routes and `/metrics`. Without it they are on
     /// the public listener if, and only if, that is a loopback address.
     pub admin_listen: Option<SocketAddr>,
+    /// Address of a listener for gRPC; without it there is none.
+    pub grpc_listen: Option<SocketAddr>,
     /// Serves `/metrics` on the public listener even when it is not a loopback address.
     pub public_metrics: bool,
     /// Worker threads that compute answers; 0 = one per core.
@@ -72,6 +74,7 @@ impl Default for ServeConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: None,
+            grpc_listen: None,
             public_metrics: false,
             cpu_threads: 0,
             cpu_helpers: 1,
@@ -113,6 +116,7 @@ impl ServeConfig {
             ("watch_ms", self.watch_ms as usize),
             ("trends_ms", self.trends_ms as usize),
             ("deadline_ms", self.deadline_ms as usize),
+            ("timeouts.grpc_ping_ms", self.timeouts.grpc_ping_ms as usize),
         ];
         for (key, value) in positive {
             if value == 0 {
@@ -151,6 +155,11 @@ pub struct Timeouts {
     pub write_ms: u64,
     /// Whole request, body included.
     pub request_ms: u64,
+    /// Between two calls of one gRPC connection, and before its first.
+    pub grpc_idle_ms: u64,
+    /// Between two pings that find out whether the other end of a gRPC connection is still there;
+    /// it has `write_ms` to answer.
+    pub grpc_ping_ms: u64,
     /// Still serving, but not ready, before a shutdown stops accepting.
     pub drain_ms: u64,
     /// For requests in flight once accepting has stopped.
@@ -166,6 +175,8 @@ impl Default for Timeouts {
             idle_ms: 75_000,
             write_ms: 10_000,
             request_ms: 10_000,
+            grpc_idle_ms: 600_000,
+            grpc_ping_ms: 20_000,
             drain_ms: 1_000,
             shutdown_ms: 20_000,
         }

@@ -1,4 +1,4 @@
-//! The HTTP rim of Foretaste: routes, live state, snapshots, metrics, the page.
+//! The rim of Foretaste: HTTP and gRPC, live state, snapshots, metrics, the page.
 //!
 //! [`Server::bind`] then [`Server::run`]. A request is parsed, pins one snapshot, has its query
 //! prepared from the bundle's history and recent events, is computed on a bounded pool of threads
@@ -12,6 +12,7 @@ mod app;
 mod bundles;
 mod config;
 mod cpu;
+mod grpc;
 mod http;
 mod ladder;
 mod limit;

@@ -16,10 +16,12 @@ use tracing::{debug, info, warn};
 
 use crate::app::{App, now_ms};
 use crate::config::{ServeConfig, millis};
+use crate::grpc;
 use crate::http::{Front, Listener};
 use crate::live::feed::Feed;
 use crate::metrics::process_bytes;
 use crate::net::accept::Site;
+use crate::net::connection::Speech;
 use crate::replicas;
 use crate::warm::warm;
 
@@ -38,6 +40,8 @@ pub struct Addresses {
     pub public: SocketAddr,
     /// For operators, where they have a listener of their own.
     pub admin: Option<SocketAddr>,
+    /// For gRPC, where there is a listener.
+    pub grpc: Option<SocketAddr>,
 }
 
 /// A server that is bound but does not answer yet.
@@ -45,6 +49,7 @@ pub struct Server {
     app: Arc<App>,
     public: TcpListener,
     admin: Option<TcpListener>,
+    grpc: Option<TcpListener>,
     addresses: Addresses,
 }
 
@@ -61,23 +66,24 @@ impl Server {
         scenes: Scenes,
     ) -> Result<Self> {
         let public = listen(config.listen).await?;
-        let admin = match config.admin_listen {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
+        let admin = listen_if(config.admin_listen).await?;
+        let grpc = listen_if(config.grpc_listen).await?;
+        let address = |l: &Option<TcpListener>| l.as_ref().map(TcpListener::local_addr).transpose();
         let addresses = Addresses {
             public: public.local_addr()?,
-            admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
+            admin: address(&admin)?,
+            grpc: address(&grpc)?,
         };
         let opened = tokio::task::spawn_blocking(move || {
             let app = App::open(config, store, bundles_root, scenes)?;
             follow(&app);
+            app.note_readiness();
             let app = Arc::new(app);
             keep_warm(&app);
             Ok::<_, Error>(app)
         });
         let app = opened.await.map_err(|e| Error::internal("start-up").with_source(e))??;
-        Ok(Self { app, public, admin, addresses })
+        Ok(Self { app, public, admin, grpc, addresses })
     }
 
     /// Where it listens.
@@ -101,20 +107,28 @@ impl Server {
     /// # Errors
     /// `Internal` when a listener's task fails.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Self { app, public, admin, addresses } = self;
-        info!(public = %addresses.public, admin = ?addresses.admin, "listening");
+        let Self { app, public, admin, grpc, addresses } = self;
+        let Addresses { public: at, admin: operators_at, grpc: grpc_at } = addresses;
+        info!(public = %at, admin = ?operators_at, grpc = ?grpc_at, "listening");
         let (stop, stopped) = watch::channel(false);
         let own_admin = admin.is_some();
-        let loopback = addresses.public.ip().is_loopback();
+        let loopback = at.ip().is_loopback();
         let shared = Listener {
             clients: true,
             operators: !own_admin && loopback,
             metrics: !own_admin && loopback || app.config.public_metrics,
         };
-        let mut sites = vec![spawn_site(&app, public, shared, stopped.clone())];
+        let http = |routes| (Front::new(&app, routes), Speech::Http);
+        let mut sites = vec![spawn_site(&app, public, http(shared), stopped.clone())];
         if let Some(listener) = admin {
             let operators = Listener { clients: false, operators: true, metrics: true };
-            sites.push(spawn_site(&app, listener, operators, stopped.clone()));
+            sites.push(spawn_site(&app, listener, http(operators), stopped.clone()));
+        }
+        if let Some(listener) = grpc {
+            let (router, health) = grpc::router(&app);
+            let front = (Front::of(router), Speech::Grpc);
+            sites.push(spawn_site(&app, listener, front, stopped.clone()));
+            sites.push(tokio::spawn(health.follow(stopped)));
         }
         let background = [
             tokio::spawn(watch_bundles(Arc::clone(&app))),
@@ -139,6 +153,13 @@ impl Server {
     }
 }
 
+async fn listen_if(address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    match address {
+        Some(address) => Ok(Some(listen(address).await?)),
+        None => Ok(None),
+    }
+}
+
 async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|e| {
         let text = format!("cannot listen on {address}; choose another port or stop its owner");
@@ -149,11 +170,11 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
 fn spawn_site(
     app: &Arc<App>,
     listener: TcpListener,
-    routes: Listener,
+    front: (Front, Speech),
     mut stopped: watch::Receiver<bool>,
 ) -> tokio::task::JoinHandle<()> {
     let site = Site::new(
-        Front::new(app, routes),
+        front,
         &app.config.timeouts,
         app.config.max_connections,
         Arc::clone(&app.metrics),
@@ -187,7 +208,7 @@ async fn watch_bundles(app: Arc<App>) {
 fn follow(app: &App) {
     match app.bundles.follow_current() {
         Ok(true) => {
-            app.metrics.ready.set(i64::from(app.is_ready()));
+            app.note_readiness();
         }
         Ok(false) => {}
         Err(error) => warn!(%error, "the current bundle cannot be taken up"),

@@ -411,6 +411,7 @@ seconds (docs/extraction.md); what is new, changed or gone there counts in the n
 
 Examples:
   foretaste --data market serve --listen 0.0.0.0:8080 --admin-listen 127.0.0.1:8081
+  foretaste --data market serve --grpc-listen 127.0.0.1:9090
   foretaste --data market serve --follow")]
 pub struct ServeArgs {
     /// Where to answer [default: from the configuration, 127.0.0.1:8080]
@@ -419,6 +420,9 @@ pub struct ServeArgs {
     /// Where the admin routes answer [default: with the others when those are on loopback]
     #[arg(long, value_name = "ADDR:PORT")]
     pub admin_listen: Option<SocketAddr>,
+    /// Where gRPC is answered [default: from the configuration, else nowhere]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub grpc_listen: Option<SocketAddr>,
     /// Follow the databases of the configuration
     #[arg(long)]
     pub follow: bool,

@@ -49,11 +49,12 @@ fn relative(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
 }
 
+/// All that people write: not what cargo builds, nor what is made from a proto file.
 fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs_err::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_dir() && !path.ends_with("target") {
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("proto") {
             found.extend(rust_files(&path)?);
         } else if path.extension().is_some_and(|e| e == "rs") {
             found.push(path);

@@ -100,7 +100,7 @@ async fn act(
 ) -> Result<Json<BundleCard>, Problem> {
     let summary = app.store(move |app, _| how(&app.bundles)).await?;
     info!(action, bundle = summary.id, "bundle action by an operator");
-    app.metrics.ready.set(i64::from(app.is_ready()));
+    app.note_readiness();
     let live = app.bundles.live_id().is_some_and(|live| *live == *summary.id);
     Ok(Json(BundleCard {
         id: summary.id,

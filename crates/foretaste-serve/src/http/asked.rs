@@ -153,7 +153,14 @@ pub(crate) async fn session(app: &App, request: Request) -> Result<InScene, Prob
 /// # Errors
 /// As [`recommendations`].
 pub(crate) async fn batch(app: &App, request: Request) -> Result<(Vec<String>, InScene), Problem> {
-    let body: BatchBody = body_of(app, request).await?;
+    for_users(body_of(app, request).await?)
+}
+
+/// The users of a batch and its settings, checked.
+///
+/// # Errors
+/// 400 for no users or too many, and as [`in_scene`].
+pub(crate) fn for_users(body: BatchBody) -> Result<(Vec<String>, InScene), Problem> {
     let (n, most) = (body.users.len(), LIMITS.batch_users);
     if n == 0 || n > most {
         return Err(Problem::invalid(format!("users: {n} entries; expected 1 to {most}")));
@@ -164,7 +171,10 @@ pub(crate) async fn batch(app: &App, request: Request) -> Result<(Vec<String>, I
 }
 
 /// The settings of a body, checked.
-fn in_scene(body: RecommendBody) -> Result<InScene, Problem> {
+///
+/// # Errors
+/// 400 naming what is outside its limits.
+pub(crate) fn in_scene(body: RecommendBody) -> Result<InScene, Problem> {
     let asked = Asked {
         session: body.session,
         attributes: pairs(&body.attributes),

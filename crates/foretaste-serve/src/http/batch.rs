@@ -12,7 +12,8 @@ use foretaste_cache::{KeyBuf, Share};
 use foretaste_pipeline::{Scene, Scratch, Stop};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
-use super::asked;
+use super::answering::Terms;
+use super::asked::{self, InScene};
 use super::computing::{Made, Question, look_up, stopped_at, to_json};
 use super::problem::Problem;
 use super::records;
@@ -28,24 +29,38 @@ use crate::snapshots::Pinned;
 const USERS_PER_JOB: usize = 8;
 
 /// One user's answer as it is kept, or what went wrong.
-type Part = Result<Bytes, Problem>;
+pub(crate) type Part = Result<Bytes, Problem>;
 
 pub(crate) async fn batch(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
     app.admit(Urgency::Batch)?;
-    let until = recall_until(&app.config, Manner::of(request.headers()).waits);
-    let (users, (scene, shared)) = asked::batch(&app, request).await?;
-    let scene = app.scene(scene.as_deref())?;
-    let pinned = app.pin()?;
-    let stop = Stop::new();
-    let parts = parts(&app, &pinned, scene, (&users, &shared), &stop);
-    let parts = stopped_at(Some(until), &stop, parts).await;
+    let terms = Manner::of(request.headers()).terms;
+    let (users, in_scene) = asked::batch(&app, request).await?;
+    let (pinned, parts) = answers(&app, terms, (&users, in_scene)).await?;
     let mut response = written(&pinned, &users, &parts).into_response();
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     Ok(with_bundle(&pinned, response))
+}
+
+/// What the users of a batch are answered, in their order, whatever the protocol.
+///
+/// # Errors
+/// 400 for an unknown scene, 503 before the first bundle went live.
+pub(crate) async fn answers(
+    app: &Arc<App>,
+    terms: Terms,
+    (users, (scene, shared)): (&[String], InScene),
+) -> Result<(Arc<Pinned>, Vec<Part>), Problem> {
+    let until = recall_until(&app.config, terms.waits);
+    let scene = app.scene(scene.as_deref())?;
+    let pinned = app.pin()?;
+    let stop = Stop::new();
+    let parts = parts(app, &pinned, scene, (users, &shared), &stop);
+    let parts = stopped_at(Some(until), &stop, parts).await;
+    Ok((pinned, parts))
 }
 
 /// The parts in the order of the users.

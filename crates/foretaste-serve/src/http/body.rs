@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
 use super::problem::{FieldError, Problem};
+use super::records::expect_few;
 
 const LIMITS: Limits = Limits::DEFAULT;
 
@@ -88,10 +89,7 @@ pub(crate) fn one_or_many<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, P
         let field = field_of(rest);
         Problem::fields(vec![FieldError { index, field, reason: reason_of(&error) }])
     })?;
-    if records.len() > LIMITS.batch_writes {
-        let (n, most) = (records.len(), LIMITS.batch_writes);
-        return Err(Problem::invalid(format!("{n} records in one request; at most {most}")));
-    }
+    expect_few(records.len())?;
     Ok(records)
 }
 

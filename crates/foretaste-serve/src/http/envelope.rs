@@ -75,8 +75,18 @@ pub(crate) fn account(
     told: &Told,
     response: &Response,
 ) {
+    account_as(app, (method, route, response.status().as_u16()), told, response);
+}
+
+/// The same for a response whose HTTP status says nothing.
+pub(crate) fn account_as(
+    app: &App,
+    (method, route, status): (&'static str, &'static str, u16),
+    told: &Told,
+    response: &Response,
+) {
     let elapsed = told.started.elapsed();
-    let labels = RequestLabels { method, route, status: response.status().as_u16() };
+    let labels = RequestLabels { method, route, status };
     app.metrics.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
     let times = response.extensions().get::<Arc<StageTimes>>();
     log(&labels, told, (elapsed, millis(app.config.slow_ms)), times);
@@ -141,17 +151,22 @@ pub(crate) fn finish(app: &App, response: &mut Response, told: &Told) {
         let times = response.extensions().get::<Arc<StageTimes>>().cloned().unwrap_or_default();
         times.to_header(told.started.elapsed())
     });
+    name(response, told);
     let headers = response.headers_mut();
     if let Some(value) = timing.and_then(|text| HeaderValue::try_from(text).ok()) {
         headers.insert(SERVER_TIMING, value);
-    }
-    if let Ok(value) = HeaderValue::from_str(&told.id) {
-        headers.insert(REQUEST_ID, value);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let private = HeaderValue::from_static("private, no-store");
     headers.entry(CACHE_CONTROL).or_insert(private);
     cors::finish(headers, &app.config.cors_origins, told.origin.as_ref());
+}
+
+/// Names the request that a response belongs to.
+pub(crate) fn name(response: &mut Response, told: &Told) {
+    if let Ok(value) = HeaderValue::from_str(&told.id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
 }
 
 /// The client's id where it is a plain word, else a new one.

@@ -18,8 +18,9 @@ use problem::Problem;
 use route::Plane;
 
 pub(crate) mod admin;
+pub(crate) mod answering;
 pub(crate) mod asked;
-mod batch;
+pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod browse;
 pub(crate) mod computing;
@@ -37,7 +38,7 @@ pub(crate) mod respond;
 mod route;
 pub(crate) mod short;
 mod table;
-mod told;
+pub(crate) mod told;
 pub(crate) mod write;
 
 /// Which routes a listener has.
@@ -76,7 +77,6 @@ impl Front {
     }
 
     /// A front that only routes.
-    #[cfg(test)]
     pub(crate) fn of(router: Router) -> Self {
         Self { app: None, router }
     }

@@ -7,16 +7,16 @@ use axum::response::{IntoResponse, Response};
 use foretaste_pipeline::{Listing, TrendWindow, explain};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
+use super::answering::{alike, listed, recommended};
 use super::asked;
 use super::computing::{look_up, on_worker, to_json};
 use super::ids::{Id, UserAndItem};
 use super::params::{CATEGORY, EXCLUDE, K, Param, Params, SCENE, Shape};
 use super::problem::Problem;
-use super::respond::{Manner, answer, with_bundle};
+use super::respond::{Manner, respond, with_bundle};
 use crate::answer;
 use crate::app::App;
 use crate::prepare::Asked;
-use crate::ready::Wanted;
 
 type Shared = State<Arc<App>>;
 
@@ -44,15 +44,13 @@ pub(crate) async fn recommend(
     let manner = Manner::of(request.headers());
     let (scene, asked) = asked::recommendations(&app, request).await?;
     let asked = Asked { user: Some(user), ..asked };
-    let scene = app.scene(scene.as_deref())?;
-    answer(&app, &manner, app.pin()?, scene, (Wanted::Recommend, asked)).await
+    respond(&app, &manner, recommended(&app, manner.terms, (scene, asked)).await?).await
 }
 
 pub(crate) async fn session(State(app): Shared, request: Request) -> Result<Response, Problem> {
     let manner = Manner::of(request.headers());
-    let (scene, asked) = asked::session(&app, request).await?;
-    let scene = app.scene(scene.as_deref())?;
-    answer(&app, &manner, app.pin()?, scene, (Wanted::Recommend, asked)).await
+    let question = asked::session(&app, request).await?;
+    respond(&app, &manner, recommended(&app, manner.terms, question).await?).await
 }
 
 pub(crate) async fn similar_items(
@@ -61,13 +59,9 @@ pub(crate) async fn similar_items(
     request: Request,
 ) -> Result<Response, Problem> {
     let params = Params::parse(request.uri().query(), &SIMILAR)?;
-    let scene = app.scene(Some(params.text("scene").unwrap_or("similar")))?;
-    let pinned = app.pin()?;
-    let item = pinned.snapshot.bundle.items().index_of(&id);
-    let item = item.ok_or_else(|| Problem::not_found("this bundle has no item with this id"))?;
-    let wanted = Wanted::Similar { id, item };
     let manner = Manner::of(request.headers());
-    answer(&app, &manner, pinned, scene, (wanted, asked::by_params(&params))).await
+    let question = (params.text("scene").map(str::to_owned), asked::by_params(&params));
+    respond(&app, &manner, alike(&app, manner.terms, id, question).await?).await
 }
 
 pub(crate) async fn trending(State(app): Shared, request: Request) -> Result<Response, Problem> {
@@ -77,27 +71,27 @@ pub(crate) async fn trending(State(app): Shared, request: Request) -> Result<Res
         Some("7d") => TrendWindow::Week,
         _ => TrendWindow::Day,
     };
-    listed(&app, Listing::Trending(window), &params, Manner::of(request.headers())).await
+    list(&app, Listing::Trending(window), &params, &Manner::of(request.headers())).await
 }
 
 pub(crate) async fn popular(State(app): Shared, request: Request) -> Result<Response, Problem> {
     let params = Params::parse(request.uri().query(), &LISTING)?;
-    listed(&app, Listing::Popular, &params, Manner::of(request.headers())).await
+    list(&app, Listing::Popular, &params, &Manner::of(request.headers())).await
 }
 
 pub(crate) async fn latest(State(app): Shared, request: Request) -> Result<Response, Problem> {
     let params = Params::parse(request.uri().query(), &LISTING)?;
-    listed(&app, Listing::Latest, &params, Manner::of(request.headers())).await
+    list(&app, Listing::Latest, &params, &Manner::of(request.headers())).await
 }
 
-async fn listed(
+async fn list(
     app: &Arc<App>,
     which: Listing,
     params: &Params,
-    manner: Manner,
+    manner: &Manner,
 ) -> Result<Response, Problem> {
-    let asked = asked::by_params(params);
-    answer(app, &manner, app.pin()?, app.scene(None)?, (Wanted::List(which), asked)).await
+    let answer = listed(app, manner.terms, which, asked::by_params(params)).await?;
+    respond(app, manner, answer).await
 }
 
 pub(crate) async fn explained(

@@ -250,6 +250,18 @@ impl From<User> for UserRecord {
     }
 }
 
+/// Refuses more records than one request may have.
+///
+/// # Errors
+/// 400 naming how many there are.
+pub(crate) fn expect_few(n: usize) -> Result<(), Problem> {
+    let most = LIMITS.batch_writes;
+    match n > most {
+        true => Err(Problem::invalid(format!("{n} records in one request; at most {most}"))),
+        false => Ok(()),
+    }
+}
+
 /// Checked events; those without a time happened at `now_ms`.
 ///
 /// # Errors

@@ -1,27 +1,25 @@
-//! The one way to an answer: pin a snapshot, look up what is known, find the answer among those
-//! that are ready, else compute it on a worker once for all who want it, and send it.
+//! An answer over HTTP: the form that the client wants it in, and the headers that belong to it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use foretaste_cache::{Found, KeyBuf, Loaded, Source as Where};
-use foretaste_pipeline::Scene;
+use foretaste_cache::{Found, KeyBuf, Loaded};
 use hyper::header::{
     AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     IF_NONE_MATCH, VARY,
 };
 use hyper::{HeaderMap, StatusCode};
 
-use super::computing::{Question, kept, look_up, make, renew};
+use super::answering::{Answer, Held, Source, Terms};
+use super::computing::{Question, renew};
 use super::encoding::{Encoding, LEAST_BYTES};
 use super::problem::Problem;
-use super::told::{self, recall_until};
+use super::told;
 use crate::app::App;
-use crate::prepare::Asked;
-use crate::ready::{Wanted, reframed, unframed};
+use crate::ready::{reframed, unframed};
 use crate::snapshots::Pinned;
 use crate::stages::StageTimes;
 
@@ -36,14 +34,11 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What a request's head says about how it wants its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Manner {
-    /// The client does not want what was kept.
-    pub(crate) no_cache: bool,
+    pub(crate) terms: Terms,
     /// What the client has already.
     if_none_match: Option<HeaderValue>,
     /// The compressed form it likes best.
     encoding: Option<Encoding>,
-    /// When it began, and how long it waits, where it says so.
-    pub(crate) waits: (Instant, Option<Duration>),
 }
 
 impl Manner {
@@ -52,12 +47,15 @@ impl Manner {
             let words = value.to_str().unwrap_or_default();
             words.contains("no-cache") || words.contains("no-store")
         };
-        Self {
+        let terms = Terms {
             no_cache: headers.get(CACHE_CONTROL).is_some_and(refuses),
-            if_none_match: headers.get(IF_NONE_MATCH).cloned(),
-            encoding: Encoding::accepted(headers),
             // What is malformed was refused before.
             waits: (Instant::now(), told::patience(headers).unwrap_or_default()),
+        };
+        Self {
+            terms,
+            if_none_match: headers.get(IF_NONE_MATCH).cloned(),
+            encoding: Encoding::accepted(headers),
         }
     }
 }
@@ -69,83 +67,28 @@ impl Manner {
     }
 }
 
-/// Where an answer came from, as `X-Cache` says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Hit,
-    Stale,
-    Miss,
-    Bypass,
-}
-
-impl Source {
-    fn of(found: &Found) -> Self {
-        if found.is_stale { Self::Stale } else { Self::Hit }
-    }
-
-    fn name(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Hit => "HIT",
-            Self::Stale => "STALE",
-            Self::Miss => "MISS",
-            Self::Bypass => "BYPASS",
-        })
-    }
-}
-
-/// Answers `wanted` in `scene`.
+/// The response to `wanted` in `scene`, in the form that the client wants.
 ///
 /// # Errors
-/// 503 when too many wait or no bundle is live, 500 for a defect.
-pub(crate) async fn answer(
+/// Those of making the answer.
+pub(crate) async fn respond(
     app: &Arc<App>,
     manner: &Manner,
-    pinned: Arc<Pinned>,
-    scene: &Scene,
-    (wanted, asked): (Wanted, Asked),
+    answer: Answer,
 ) -> Result<Response, Problem> {
-    let (asked, known) = look_up(app, &pinned, asked).await?;
-    let key = match manner.no_cache {
-        true => None,
-        false => app.ready.key(&pinned, scene, &wanted, (&asked, &known)),
+    let age_seconds = answer.age_seconds();
+    let Answer { pinned, source, held, times } = answer;
+    let form = match held {
+        Held::Loose(kept) => match manner.form_of(&kept) {
+            None => Form { encoding: None, kept },
+            Some(encoding) => compressed(app, encoding, kept).await?,
+        },
+        Held::Cached(key, loaded) => match ready_form(app, manner, &key, &loaded) {
+            Some(form) => form,
+            None => make_form(app, manner, &key, &loaded).await?,
+        },
     };
-    let found = key.as_ref().and_then(|key| app.ready.find(key));
-    if found.is_none() {
-        app.last_form.note(scene.name(), &wanted, &asked);
-    }
-    let until = recall_until(&app.config, manner.waits);
-    let question = Question::new(Arc::clone(&pinned), scene, (wanted, asked), known).until(until);
-    let times = Arc::clone(&question.times);
-    let (source, key, loaded) = match (key, found) {
-        (None, _) => {
-            let bytes = make(app, question).await?.kept;
-            let form = match manner.form_of(&bytes) {
-                None => Form { encoding: None, kept: bytes },
-                Some(encoding) => compressed(app, encoding, bytes).await?,
-            };
-            return Ok(timed(out(&pinned, manner, (Source::Bypass, 0), form), times));
-        }
-        (Some(key), Some(found)) => {
-            if found.renew {
-                renew(app, key.clone(), question);
-            }
-            (Source::of(&found), key, found.loaded)
-        }
-        (Some(key), None) => {
-            let share = question.wanted.share();
-            let loaded = app.ready.cache().load(&key, share, || kept(app, question)).await?;
-            let source = match loaded.source {
-                Where::Computed => Source::Miss,
-                Where::Process | Where::Replicas => Source::Hit,
-            };
-            (source, key, loaded)
-        }
-    };
-    let form = match ready_form(app, manner, &key, &loaded) {
-        Some(form) => form,
-        None => make_form(app, manner, &key, &loaded).await?,
-    };
-    Ok(timed(out(&pinned, manner, (source, loaded.age_ms / 1_000), form), times))
+    Ok(timed(out(&pinned, manner, (source, age_seconds), form), times))
 }
 
 /// Leaves with the response where the time went.
@@ -221,7 +164,7 @@ fn out(
     headers.reserve(HEADERS);
     headers.insert(ETAG, etag);
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    headers.insert(X_CACHE, source.name());
+    headers.insert(X_CACHE, HeaderValue::from_static(source.name()));
     headers.insert(BUNDLE, pinned.bundle_header.clone());
     if matches!(source, Source::Hit | Source::Stale) {
         headers.insert(AGE, HeaderValue::from(age_seconds));

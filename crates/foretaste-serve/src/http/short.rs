@@ -35,7 +35,7 @@ pub(crate) fn answer(app: &Arc<App>, request: &Request) -> Option<Response> {
     let pinned = app.pin().ok()?;
     let (known, has_taste) = known(app, &pinned, Some(user));
     let manner = Manner::of(request.headers());
-    if !has_taste || manner.no_cache {
+    if !has_taste || manner.terms.no_cache {
         return None;
     }
     let asked = Asked { user: Some(user.to_owned()), ..asked::by_params(&params) };

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::connection;
+use super::connection::{self, Speech};
 use crate::config::{Timeouts, millis};
 use crate::http::Front;
 use crate::metrics::Metrics;
@@ -38,15 +38,15 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(
-        front: Front,
+        (front, speech): (Front, Speech),
         timeouts: &Timeouts,
         max_connections: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             front,
-            builder: Arc::new(connection::builder(timeouts)),
-            timeouts: Arc::new(timeouts.clone()),
+            builder: Arc::new(speech.builder(timeouts)),
+            timeouts: Arc::new(speech.patience(timeouts)),
             slots: Arc::new(Semaphore::new(max_connections)),
             metrics,
             graceful: GracefulShutdown::new(),
@@ -145,7 +145,8 @@ mod tests {
     async fn running_out_of_descriptors_is_survived_and_counted() {
         let metrics = Metrics::new();
         let router = Router::new().route("/", get(|| async { "served" }));
-        let site = Site::new(Front::of(router), &Timeouts::default(), 10, Arc::clone(&metrics));
+        let front = (Front::of(router), Speech::Http);
+        let site = Site::new(front, &Timeouts::default(), 10, Arc::clone(&metrics));
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("bind"));
         let at = listener.local_addr().expect("address");
         let mut failures = 3;

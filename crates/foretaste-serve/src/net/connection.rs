@@ -30,25 +30,50 @@ const HTTP2_RESETS: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AmbiguousLength;
 
-/// hyper's settings, the same for all connections.
-pub(crate) fn builder(timeouts: &Timeouts) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(HEAD_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS)
-        .max_pending_accept_reset_streams(HTTP2_RESETS)
-        .max_local_error_reset_streams(HTTP2_RESETS)
-        .max_header_list_size(HEAD_BYTES as u32)
-        .keep_alive_interval(millis(timeouts.idle_ms) / 2)
-        .keep_alive_timeout(millis(timeouts.write_ms));
-    builder
+/// What clients of a listener speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// HTTP/1.1, or HTTP/2 with prior knowledge.
+    Http,
+    /// gRPC: HTTP/2 alone, connections that stay open between calls.
+    Grpc,
+}
+
+impl Speech {
+    /// Our patience with such clients. HTTP/2 begins with a head that gRPC clients send before they
+    /// have anything to ask, so the wait for a first call is the wait between calls.
+    pub(crate) fn patience(self, timeouts: &Timeouts) -> Timeouts {
+        let idle_ms = timeouts.grpc_idle_ms;
+        match self {
+            Self::Http => timeouts.clone(),
+            Self::Grpc => Timeouts { header_ms: idle_ms, idle_ms, ..timeouts.clone() },
+        }
+    }
+
+    /// hyper's settings, the same for all connections.
+    pub(crate) fn builder(self, timeouts: &Timeouts) -> auto::Builder<TokioExecutor> {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let ping = match self {
+            Self::Http => millis(timeouts.idle_ms) / 2,
+            Self::Grpc => millis(timeouts.grpc_ping_ms),
+        };
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(HEAD_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(HTTP2_STREAMS)
+            .max_pending_accept_reset_streams(HTTP2_RESETS)
+            .max_local_error_reset_streams(HTTP2_RESETS)
+            .max_header_list_size(HEAD_BYTES as u32)
+            .keep_alive_interval(ping)
+            .keep_alive_timeout(millis(timeouts.write_ms));
+        if self == Self::Grpc { builder.http2_only() } else { builder }
+    }
 }
 
 /// Serves `stream` until the client closes, loses our patience, or the watcher ends it.

@@ -7,6 +7,7 @@ mod callers;
 mod client;
 mod contract;
 mod deadline;
+mod grpc;
 mod limits;
 mod memory;
 mod page;

@@ -123,6 +123,7 @@ pub fn quick() -> ServeConfig {
             request_ms: 60_000,
             drain_ms: 300,
             shutdown_ms: 5_000,
+            ..Timeouts::default()
         },
         ..ServeConfig::default()
     }

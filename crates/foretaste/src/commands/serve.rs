@@ -1,4 +1,4 @@
-//! `foretaste serve`: the HTTP server until SIGTERM or Ctrl-C.
+//! `foretaste serve`: the server until SIGTERM or Ctrl-C.
 #![allow(clippy::print_stdout)] // where it listens is the result
 
 use std::io::{IsTerminal, Write};
@@ -24,6 +24,7 @@ pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
     let mut config = run.config.serve.clone();
     config.listen = args.listen.unwrap_or(config.listen);
     config.admin_listen = args.admin_listen.or(config.admin_listen);
+    config.grpc_listen = args.grpc_listen.or(config.grpc_listen);
     let sources = match args.follow {
         true => Some(super::extract::chosen(&run, &[])?),
         false => None,
@@ -38,6 +39,9 @@ pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
         println!("listening on http://{}", addresses.public);
         if let Some(admin) = addresses.admin {
             println!("admin on http://{admin}");
+        }
+        if let Some(grpc) = addresses.grpc {
+            println!("gRPC on {grpc}");
         }
         // Whoever waits for this line may read a pipe.
         let _ = std::io::stdout().flush();

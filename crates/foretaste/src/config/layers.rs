@@ -12,7 +12,7 @@ pub const ENVIRONMENT_PREFIX: &str = "FORETASTE__";
 const OPEN_TABLES: [&str; 3] = ["scenes", "events.kinds", "train.models"];
 
 /// Settings that have no default value.
-const OPTIONAL: [&str; 1] = ["serve.admin_listen"];
+const OPTIONAL: [&str; 2] = ["serve.admin_listen", "serve.grpc_listen"];
 
 /// One thing that is wrong with the configuration, with the layer it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

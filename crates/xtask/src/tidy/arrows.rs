@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::Finding;
 
 /// A crate and all that it may name among the workspace's crates.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("foretaste-core", &[]),
     ("foretaste-bundle", &["core"]),
     ("foretaste-cache", &["core"]),
@@ -18,15 +18,16 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("foretaste-train", &["core", "bundle"]),
     ("foretaste-pipeline", &["core", "bundle"]),
     ("foretaste-evaluate", &["core", "bundle", "pipeline", "train"]),
-    ("foretaste-serve", &["core", "bundle", "cache", "pipeline", "store"]),
+    ("foretaste-proto", &[]),
+    ("foretaste-serve", &["core", "bundle", "cache", "pipeline", "proto", "store"]),
     ("foretaste-load", &["core"]),
     ("foretaste", &ALL),
     ("xtask", &[]),
 ];
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "core", "bundle", "cache", "lake", "store", "ingest", "generate", "train", "pipeline",
-    "evaluate", "serve", "load",
+    "evaluate", "proto", "serve", "load",
 ];
 
 /// Outside crates that may stand only in some of ours.
