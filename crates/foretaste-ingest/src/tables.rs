@@ -7,9 +7,11 @@
 //! Late commits, unmarked updates and deletes escape every cursor; a reconciliation compares
 //! count and checksum of each day (or range of ids) and reads again where they differ.
 
+pub mod advise;
 mod config;
 mod connection;
 mod failure;
+mod open;
 mod pass;
 mod preset;
 mod reconcile;

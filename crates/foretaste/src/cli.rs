@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::advise::args::AdviseArgs;
 use crate::commands::extract::args::ExtractArgs;
 use crate::commands::load::args::LoadCommand;
 
@@ -53,6 +54,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Read what is new in the tables of live databases
     Extract(ExtractArgs),
+    /// Say which indexes and settings the databases lack for being read, and build indexes
+    Advise(AdviseArgs),
     /// Learn from all that is stored and make the new bundle current
     Train(TrainArgs),
     /// Hold events out, train on the rest, and measure through the pipeline that serves

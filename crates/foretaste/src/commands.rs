@@ -1,5 +1,6 @@
 //! One module per command.
 
+pub mod advise;
 pub mod bundle;
 pub mod config;
 pub mod demo;

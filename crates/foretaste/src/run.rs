@@ -50,6 +50,7 @@ impl Run {
             Command::Generate(args) => commands::generate::run(&run, args),
             Command::Import(args) => commands::import::run(&run, args),
             Command::Extract(args) => commands::extract::run(&run, args),
+            Command::Advise(args) => commands::advise::run(&run, args),
             Command::Train(args) => commands::train::run(&run, args),
             Command::Evaluate(args) => commands::evaluate::run(&run, args),
             Command::Tune(args) => commands::tune::run(&run, args),

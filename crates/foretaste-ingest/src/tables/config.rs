@@ -274,6 +274,12 @@ impl TableConfig {
         self.name.as_deref().unwrap_or(&self.table)
     }
 
+    /// Watermark and ids: the order of pages.
+    pub(super) fn key(&self) -> impl Iterator<Item = &String> {
+        let ids = self.id.iter().filter(|id| **id != self.watermark);
+        std::iter::once(&self.watermark).chain(ids)
+    }
+
     /// What its rows are.
     ///
     /// # Errors

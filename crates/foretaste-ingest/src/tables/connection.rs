@@ -5,7 +5,7 @@ use std::time::Duration;
 use foretaste_core::{Error, ErrorKind, Result};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, Database, Decode, Row};
+use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions, Connection as _, Database, Decode, Row};
 use tokio::runtime::Runtime;
 
 use super::failure;
@@ -27,8 +27,24 @@ pub enum Dialect {
     MySql,
 }
 
-/// A connection in a read-only snapshot.
-pub struct Snapshot {
+impl Dialect {
+    /// A part of a name as it stands in SQL.
+    pub fn quoted(self, part: &str) -> String {
+        match self {
+            Self::Postgres => format!("\"{}\"", part.replace('"', "\"\"")),
+            Self::MySql => format!("`{}`", part.replace('`', "``")),
+        }
+    }
+
+    /// A table's name, perhaps with its schema, as it stands in SQL.
+    pub fn quoted_table(self, table: &str) -> String {
+        let parts: Vec<_> = table.split('.').map(|part| self.quoted(part)).collect();
+        parts.join(".")
+    }
+}
+
+/// A connection, in a transaction or not.
+pub struct Connection {
     runtime: Runtime,
     wire: Wire,
     timeout: Duration,
@@ -39,17 +55,25 @@ enum Wire {
     MySql(MySqlConnection),
 }
 
-impl Snapshot {
-    /// Connects, and begins a read-only transaction that sees the database at one moment.
+impl Connection {
+    /// Connects; answers may take `timeout_s` and a little more.
     ///
     /// # Errors
     /// `Config` for a URL or access that is wrong, `Unavailable` when the server cannot be
     /// reached.
-    pub fn begin(url: &str, timeout_s: u32) -> Result<Self> {
+    pub fn open(url: &str, timeout_s: u32) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let wire = runtime.block_on(limited(CONNECT, Wire::connect(url)))?;
         let timeout = Duration::from_secs(timeout_s.into());
-        let mut snapshot = Self { runtime, wire, timeout: timeout + GRACE };
+        Ok(Self { runtime, wire, timeout: timeout + GRACE })
+    }
+
+    /// Connects, and begins a read-only transaction that sees the database at one moment.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn snapshot(url: &str, timeout_s: u32) -> Result<Self> {
+        let mut snapshot = Self::open(url, timeout_s)?;
         for statement in snapshot.opening(timeout_s)? {
             snapshot.execute(&statement)?;
         }
@@ -76,10 +100,26 @@ impl Snapshot {
     /// The only row of a query.
     ///
     /// # Errors
-    /// As [`Snapshot::rows`]; `Internal` when there is none.
+    /// As [`Connection::rows`]; `Internal` when there is none.
     pub fn row(&mut self, sql: &str, parameters: &[String]) -> Result<Cells> {
         let row = self.rows(sql, parameters)?.into_iter().next();
         row.ok_or_else(|| Error::internal("a query for one row gave none"))
+    }
+
+    /// Name and version of the server.
+    ///
+    /// # Errors
+    /// As [`Connection::rows`].
+    pub fn version(&mut self) -> Result<String> {
+        let (prefix, sql) = match self.dialect() {
+            Dialect::Postgres => ("PostgreSQL ", "SHOW server_version"),
+            Dialect::MySql => ("", "SELECT CAST(VERSION() AS CHAR)"),
+        };
+        let rows = self.plain(sql)?;
+        let version = rows.first().map(|row| text(row, 0)).transpose()?.flatten();
+        let version = version.unwrap_or("of an unknown version").to_owned();
+        let is_mysql = self.dialect() == Dialect::MySql && !version.contains("MariaDB");
+        Ok(format!("{}{version}", if is_mysql { "MySQL " } else { prefix }))
     }
 
     /// Seconds that the server is behind its primary; 0 when it is none of a replica's.
@@ -91,9 +131,8 @@ impl Snapshot {
             let row = self.row(POSTGRES_LAG, &[])?;
             return Ok(number(&row, 0)?.unwrap_or(0));
         }
-        let Self { runtime, wire, timeout } = self;
         // Without the right to see it, or on an older server, it counts as a primary.
-        let rows = runtime.block_on(limited(*timeout, wire.replica_status())).unwrap_or_default();
+        let rows = self.plain("SHOW REPLICA STATUS").unwrap_or_default();
         let Some(row) = rows.first() else { return Ok(0) };
         let stopped = || {
             let text = "the replica does not follow its primary; start its replication";
@@ -102,7 +141,21 @@ impl Snapshot {
         number(row, SECONDS_BEHIND)?.ok_or_else(stopped)
     }
 
-    fn execute(&mut self, sql: &str) -> Result<()> {
+    /// The rows of a statement without parameters, which MySQL gives over the protocol of texts,
+    /// whatever their types.
+    ///
+    /// # Errors
+    /// As [`Connection::rows`].
+    pub fn plain(&mut self, sql: &str) -> Result<Vec<Cells>> {
+        let Self { runtime, wire, timeout } = self;
+        runtime.block_on(limited(*timeout, wire.plain(sql)))
+    }
+
+    /// Runs a statement that gives no rows.
+    ///
+    /// # Errors
+    /// As [`Connection::rows`].
+    pub fn execute(&mut self, sql: &str) -> Result<()> {
         let Self { runtime, wire, timeout } = self;
         runtime.block_on(limited(*timeout, wire.execute(sql)))
     }
@@ -115,9 +168,7 @@ impl Snapshot {
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
             ]);
         }
-        let version = self.row("SELECT CAST(VERSION() AS CHAR)", &[])?;
-        let version = text(&version, 0)?.unwrap_or_default();
-        let timeout = if version.contains("MariaDB") {
+        let timeout = if self.version()?.contains("MariaDB") {
             format!("SET SESSION max_statement_time = {timeout_s}")
         } else {
             format!("SET SESSION max_execution_time = {}000", timeout_s)
@@ -174,11 +225,10 @@ impl Wire {
         }
     }
 
-    /// Over the protocol of texts, as the server chooses the types here.
-    async fn replica_status(&mut self) -> Result<Vec<Cells>, sqlx::Error> {
-        let Self::MySql(connection) = self else { return Ok(Vec::new()) };
-        let rows = sqlx::raw_sql("SHOW REPLICA STATUS").fetch_all(connection).await?;
-        rows.iter().map(cells).collect()
+    async fn plain(&mut self, sql: &str) -> Result<Vec<Cells>, sqlx::Error> {
+        let Self::MySql(connection) = self else { return self.rows(sql, &[]).await };
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        sql.fetch_all(connection).await?.iter().map(cells).collect()
     }
 
     async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use foretaste_core::{Error, ErrorKind, Result, TimeMs};
+use foretaste_core::Result;
 use foretaste_store::{Record, Row, RowChanges, RowOutcome, RowStep, RowStore, UNDATED};
 
 use super::config::{SourceConfig, TableConfig};
-use super::connection::{Cells, Dialect, Snapshot, number, text};
+use super::connection::{Cells, number, text};
+use super::open::Open;
 use super::records::{Fields, Nothing};
-use super::schema::{Class, Schema, check_drift};
-use super::sql::{AFTER_ID, Range, Statement, Writer};
+use super::schema::check_drift;
+use super::sql::{AFTER_ID, Range};
 use super::state::TableState;
 use crate::Reason;
 use crate::quarantine::Quarantine;
@@ -82,22 +83,6 @@ pub struct Preview {
     pub record: Result<Record, Reason>,
 }
 
-/// A table opened in a snapshot, with its bounds.
-pub(super) struct Open<'a> {
-    pub(super) key: String,
-    pub(super) table: &'a TableConfig,
-    pub(super) snapshot: Snapshot,
-    pub(super) schema: Schema,
-    pub(super) state: TableState,
-    /// Lowest watermark that is read.
-    from: Option<String>,
-    /// Highest watermark that is read.
-    to: String,
-    /// The later of `to` and what was read before.
-    pub(super) later: String,
-    pub(super) now_ms: TimeMs,
-}
-
 impl Reader<'_> {
     /// Reads what is new in a table.
     ///
@@ -112,8 +97,7 @@ impl Reader<'_> {
         let mut open = self.open(table)?;
         let nothing = Nothing::new();
         let mut work = Work::new(self, &open, &nothing)?;
-        let range =
-            Range { from: open.from.clone(), to: Some(open.to.clone()), ..Range::default() };
+        let range = open.range();
         work.read(&mut open, range)?;
         if !work.report.stopped {
             open.state.at = open.later.clone();
@@ -129,7 +113,7 @@ impl Reader<'_> {
         let mut open = self.open(table)?;
         let nothing = Nothing::new();
         let fields = Fields::new(table, &nothing, open.now_ms)?;
-        let range = Range { to: Some(open.to.clone()), ..Range::default() };
+        let range = Range { from: None, ..open.range() };
         let page = open.page(&range, n_rows)?;
         let preview = |cells: &Cells| {
             let own = own_cells(table, cells);
@@ -158,98 +142,14 @@ impl Reader<'_> {
 
     fn open_named<'t>(&self, key: &str, table: &'t TableConfig) -> Result<Open<'t>> {
         let state = self.store.watermark(key)?.map(|text| TableState::parse(&text)).transpose()?;
-        let mut snapshot = Snapshot::begin(self.url, self.source.statement_timeout_s)?;
-        let behind_s = snapshot.behind_s()?;
-        if behind_s > u64::from(self.source.max_lag_s) {
-            let text = format!("the replica is {behind_s} s behind; `max_lag_s` allows fewer");
-            return Err(Error::new(ErrorKind::Unavailable, text));
-        }
-        let schema = Schema::read(&mut snapshot, table)?;
-        let columns = schema.used(table)?;
+        let mut open = Open::begin(self.source, self.url, table)?;
         if let Some(state) = &state
             && !self.accept_schema
         {
-            check_drift(&state.columns, &columns)?;
+            check_drift(&state.columns, &open.state.columns)?;
         }
-        let at = state.map(|state| state.at).filter(|at| !at.is_empty());
-        let writer = Writer { dialect: snapshot.dialect(), table, schema: &schema };
-        let bounds = bounds(&writer, &mut snapshot, at.as_deref(), behind_s)?;
-        let now_ms = now_ms(&mut snapshot)?;
-        let state = TableState { at: at.unwrap_or_default(), columns };
-        let [from, to, later] = bounds;
-        let (to, later) = (to.unwrap_or_default(), later.unwrap_or_default());
-        let key = key.to_owned();
-        Ok(Open { key, table, snapshot, schema, state, from, to, later, now_ms })
-    }
-}
-
-/// Lowest and highest watermark to read, and how far the table has been read afterwards. An empty
-/// `to` means that there is nothing to read.
-fn bounds(
-    writer: &Writer<'_>,
-    snapshot: &mut Snapshot,
-    at: Option<&str>,
-    behind_s: u64,
-) -> Result<[Option<String>; 3]> {
-    let statement = writer.bounds(at, behind_s)?;
-    let row = snapshot.row(&statement.sql, &statement.values)?;
-    let own = |place| Ok::<_, Error>(text(&row, place)?.map(str::to_owned));
-    let (low, high, later) = (own(0)?, own(1)?, own(2)?);
-    if writer.watermark_class()? == Class::Time {
-        return Ok([low, high, later]);
-    }
-    let parse = |text: &str| text.parse::<i128>().ok();
-    let at_number = at.and_then(parse);
-    let low = at_number.map(|at| at - i128::from(writer.table.lookback_ids));
-    // MySQL's unsigned columns know no parameter below 0.
-    let low = low.map(|low| low.max(0).to_string()).filter(|_| at_number >= Some(0));
-    let high_number = high.as_deref().and_then(parse);
-    let later = high_number.max(at_number).map(|later| later.to_string());
-    Ok([low, high, later])
-}
-
-fn now_ms(snapshot: &mut Snapshot) -> Result<TimeMs> {
-    let sql = match snapshot.dialect() {
-        Dialect::Postgres => {
-            "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS text)"
-        }
-        Dialect::MySql => "SELECT CAST(FLOOR(UNIX_TIMESTAMP(NOW(6)) * 1000) AS CHAR)",
-    };
-    let row = snapshot.row(sql, &[])?;
-    number(&row, 0)?.ok_or_else(|| Error::internal("the database has no time"))
-}
-
-impl Open<'_> {
-    pub(super) fn writer(&self) -> Writer<'_> {
-        Writer { dialect: self.snapshot.dialect(), table: self.table, schema: &self.schema }
-    }
-
-    pub(super) fn rows(&mut self, statement: &Statement) -> Result<Vec<Cells>> {
-        self.snapshot.rows(&statement.sql, &statement.values)
-    }
-
-    fn page(&mut self, range: &Range, limit: u32) -> Result<Vec<Cells>> {
-        if range.to.as_deref() == Some("") {
-            return Ok(Vec::new());
-        }
-        let statement = self.writer().page(range, limit)?;
-        self.rows(&statement)
-    }
-
-    /// Watermark and ids of a row: where the next page begins.
-    fn place(&self, cells: &Cells) -> Result<Vec<String>> {
-        let own = |at| Ok(text(cells, at)?.unwrap_or_default().to_owned());
-        let ids = self.table.id.iter().enumerate();
-        let ids = ids.filter(|(_, id)| **id != self.table.watermark).map(|(at, _)| at + 1);
-        std::iter::once(0).chain(ids).map(own).collect()
-    }
-
-    fn is_later(&self, watermark: &str) -> Result<bool> {
-        let at = &self.state.at;
-        if at.is_empty() || self.writer().watermark_class()? == Class::Time {
-            return Ok(watermark > at.as_str());
-        }
-        Ok(watermark.parse::<i128>().ok() > at.parse::<i128>().ok())
+        open.bound(state.map(|state| state.at).unwrap_or_default())?;
+        Ok(open)
     }
 }
 

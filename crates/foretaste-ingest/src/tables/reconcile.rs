@@ -8,7 +8,8 @@ use foretaste_store::{RowStep, UNDATED};
 
 use super::config::TableConfig;
 use super::connection::number;
-use super::pass::{Open, Reader, TableReport, Work};
+use super::open::Open;
+use super::pass::{Reader, TableReport, Work};
 use super::records::Nothing;
 use super::schema::Class;
 use super::sql::Range;
@@ -90,7 +91,7 @@ impl Reader<'_> {
 
 impl Open<'_> {
     /// The rows of a bucket.
-    fn range_of(&self, bucket: i64) -> Result<Range> {
+    pub(super) fn range_of(&self, bucket: i64) -> Result<Range> {
         let to = Some(self.later.clone());
         if bucket == UNDATED {
             return Ok(Range { to, undated: true, ..Range::default() });

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use foretaste_core::{Error, ErrorKind, Result};
 
 use super::config::TableConfig;
-use super::connection::{Dialect, Snapshot, text};
+use super::connection::{Connection, Dialect, text};
 
 /// Type by column, by lookup (`""` is the base table).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Schema {
     ///
     /// # Errors
     /// `Conflict` naming a table that is not there.
-    pub fn read(snapshot: &mut Snapshot, table: &TableConfig) -> Result<Self> {
+    pub fn read(snapshot: &mut Connection, table: &TableConfig) -> Result<Self> {
         let mut schema = Self::default();
         let lookups = table.joins.iter().map(|join| (join.alias.as_str(), join.table.as_str()));
         for (alias, name) in [("", table.table.as_str())].into_iter().chain(lookups) {
@@ -118,7 +118,7 @@ pub fn class_of(dialect: Dialect, name: &str) -> Class {
     }
 }
 
-fn columns_of(snapshot: &mut Snapshot, name: &str) -> Result<BTreeMap<String, String>> {
+fn columns_of(snapshot: &mut Connection, name: &str) -> Result<BTreeMap<String, String>> {
     let rows = match snapshot.dialect() {
         Dialect::Postgres => {
             let quoted: Vec<_> = name.split('.').map(|part| format!("\"{part}\"")).collect();

@@ -84,7 +84,7 @@ impl Writer<'_> {
             columns.push(self.field(field, &mut out)?);
         }
         let from = self.from()?;
-        let order: Vec<_> = self.key().map(|name| self.quoted(name)).collect();
+        let order: Vec<_> = self.table.key().map(|name| self.quoted(name)).collect();
         let conditions = self.conditions(range, &mut out)?;
         out.sql = format!(
             "SELECT {} {from} WHERE {conditions} ORDER BY {} LIMIT {limit}",
@@ -110,7 +110,7 @@ impl Writer<'_> {
     pub fn unreadable(&self) -> Result<Statement> {
         let mut out = Statement::default();
         let null: Vec<_> =
-            self.key().map(|name| format!("{} IS NULL", self.quoted(name))).collect();
+            self.table.key().map(|name| format!("{} IS NULL", self.quoted(name))).collect();
         let filter = self.filter(&mut out)?;
         let (count, from) = (self.as_text("COUNT(*)"), self.from()?);
         let null = null.join(" OR ");
@@ -153,22 +153,52 @@ impl Writer<'_> {
         Ok(out)
     }
 
+    /// The highest watermark within the range, of whichever row.
+    pub fn newest(&self, range: &Range) -> Result<Statement> {
+        let mut out = Statement::default();
+        let (table, column) =
+            (self.quoted_table(&self.table.table), self.quoted(&self.table.watermark));
+        let mut condition = format!("{column} IS NOT NULL");
+        if let Some(to) = &range.to {
+            let value = self.value(&self.table.watermark, to, &mut out)?;
+            condition.push_str(&format!(" AND {column} <= {value}"));
+        }
+        let newest = self.as_text(&format!("MAX({column})"));
+        out.sql = format!("SELECT {newest} FROM {table} AS base WHERE {condition}");
+        Ok(out)
+    }
+
+    /// Makes the watermark of the row with these ids a little later.
+    pub fn touch(&self, ids: &[String]) -> Result<Statement> {
+        let mut out = Statement::default();
+        let (table, column) =
+            (self.quoted_table(&self.table.table), self.quoted(&self.table.watermark));
+        let later = match (self.watermark_class()?, self.dialect) {
+            (Class::Integer, _) => format!("{column} + 1"),
+            (_, Dialect::Postgres) => format!("{column} + interval '1 second'"),
+            (_, Dialect::MySql) => format!("{column} + INTERVAL 1 SECOND"),
+        };
+        let pairs = self.table.id.iter().zip(ids);
+        let same: Result<Vec<_>> = pairs
+            .map(|(id, value)| {
+                Ok(format!("{} = {}", self.quoted(id), self.value(id, value, &mut out)?))
+            })
+            .collect();
+        let (own, same) = (self.name(&self.table.watermark), same?.join(" AND "));
+        out.sql = format!("UPDATE {table} AS base SET {own} = {later} WHERE {same}");
+        Ok(out)
+    }
+
     fn highest(&self) -> Result<String> {
         let table = self.quoted_table(&self.table.table);
         let column = self.quoted(&self.table.watermark);
         Ok(format!("(SELECT MAX({column}) FROM {table} AS base)"))
     }
 
-    /// Watermark and ids: the order of pages.
-    fn key(&self) -> impl Iterator<Item = &String> {
-        let ids = self.table.id.iter().filter(|id| **id != self.table.watermark);
-        std::iter::once(&self.table.watermark).chain(ids)
-    }
-
     fn conditions(&self, range: &Range, out: &mut Statement) -> Result<String> {
         let watermark = self.quoted(&self.table.watermark);
         let mut all: Vec<String> =
-            self.key().map(|name| format!("{} IS NOT NULL", self.quoted(name))).collect();
+            self.table.key().map(|name| format!("{} IS NOT NULL", self.quoted(name))).collect();
         let bounds = [(">=", &range.from), ("<=", &range.to), ("<", &range.below)];
         for (sign, bound) in bounds {
             if let Some(bound) = bound {
@@ -189,7 +219,7 @@ impl Writer<'_> {
     /// Rows behind the last one of a page. MySQL finds its place in an index only when the first
     /// column stands alone as well.
     fn after(&self, after: &[String], out: &mut Statement) -> Result<String> {
-        let names: Vec<&String> = self.key().collect();
+        let names: Vec<&String> = self.table.key().collect();
         let columns: Vec<_> = names.iter().map(|name| self.quoted(name)).collect();
         if self.dialect == Dialect::Postgres {
             let pairs = names.iter().zip(after);
@@ -379,14 +409,10 @@ impl Writer<'_> {
     }
 
     fn quoted_table(&self, table: &str) -> String {
-        let parts: Vec<_> = table.split('.').map(|part| self.name(part)).collect();
-        parts.join(".")
+        self.dialect.quoted_table(table)
     }
 
     fn name(&self, part: &str) -> String {
-        match self.dialect {
-            Dialect::Postgres => format!("\"{}\"", part.replace('"', "\"\"")),
-            Dialect::MySql => format!("`{}`", part.replace('`', "``")),
-        }
+        self.dialect.quoted(part)
     }
 }

@@ -6,6 +6,7 @@
     reason = "a test may panic, say why it skips, and read its own settings"
 )]
 
+mod advise;
 mod basics;
 mod drift;
 mod proof;

@@ -6,6 +6,7 @@
     reason = "a test may panic, say why it skips, and read its own settings"
 )]
 
+mod advise;
 mod follow;
 mod program;
 #[allow(dead_code, reason = "the tests of extraction use more of it")]
