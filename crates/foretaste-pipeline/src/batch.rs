@@ -48,7 +48,7 @@ impl<'a> Batch<'a> {
         let request = Request::new(snapshot, scene, &query);
         let taking_part = plan::models(&request).into_iter().filter_map(|(id, ..)| match id {
             ChannelId::Bundle(channel) => Some(usize::from(channel)),
-            ChannelId::BuiltIn(_) => None,
+            ChannelId::BuiltIn(_) | ChannelId::External(_) => None,
         });
         let channels = snapshot.bundle.channels();
         let pack = |channel: usize| Some((channel, channels[channel].packed()?));

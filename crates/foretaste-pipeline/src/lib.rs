@@ -41,7 +41,7 @@ pub use listing::{Listing, listing};
 pub use outcome::{
     BuiltIn, ChannelId, Degraded, Fallback, FilterKind, Outcome, ReasonNote, SlateItem, StageWork,
 };
-pub use query::{HistoryEntry, Query};
+pub use query::{External, HistoryEntry, Query, Said};
 pub use run::{Scratch, run};
 pub use scene::{ChannelConfig, FilterConfig, Merge, Scene, SceneConfig, Scenes};
 pub use similar::similar;

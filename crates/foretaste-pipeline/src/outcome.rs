@@ -15,6 +15,8 @@ pub enum ChannelId {
     Bundle(u16),
     /// A channel that every snapshot has.
     BuiltIn(BuiltIn),
+    /// Number of a channel that is asked outside of the process, before the request is run.
+    External(u16),
 }
 
 /// The channels that need no model.
@@ -121,6 +123,8 @@ pub enum Degraded {
     ChannelFailed(ChannelId),
     /// The channel had not begun when the request's time was over, and was left out.
     ChannelLate(ChannelId),
+    /// The channel is outside of the process and gave no usable answer; it was left out.
+    ChannelAway(ChannelId),
     /// So many slots of the slate break a cap, because every candidate would have.
     CapsRelaxed(usize),
     /// The slate has so many items fewer of a channel than its quota.

@@ -8,6 +8,7 @@ use foretaste_core::ItemIdx;
 
 use crate::batch::Ahead;
 use crate::outcome::{BuiltIn, ChannelId, Degraded, Fallback};
+use crate::query::Said;
 use crate::recall::{LatestRecall, ListRecall, ModelRecall, Recall, TableRecall};
 use crate::run::Request;
 use crate::scene::ChannelConfig;
@@ -65,7 +66,7 @@ pub(crate) fn models<'a>(request: &Request<'a>) -> Vec<(ChannelId, f32, &'a Load
     let channels = request.snapshot.bundle.channels();
     let model = |(_, id, setting): (&str, ChannelId, ChannelConfig)| match id {
         ChannelId::Bundle(i) => Some((id, setting.weight?, &channels[usize::from(i)])),
-        ChannelId::BuiltIn(_) => None,
+        ChannelId::BuiltIn(_) | ChannelId::External(_) => None,
     };
     let mut models: Vec<_> = settings(request).filter_map(model).collect();
     models.retain(|&(_, weight, _)| weight > 0.0);
@@ -107,7 +108,11 @@ fn settings<'a>(
         let setting = scene.channels.get(channel.name()).copied().unwrap_or_default();
         (channel.name(), ChannelId::BuiltIn(channel), setting)
     });
-    models.chain(built_in)
+    let external = snapshot.externals.iter().enumerate().filter_map(move |(i, name)| {
+        let (id, setting) = (ChannelId::External(i as u16), scene.channels.get(name)?);
+        (snapshot.channel_named(name) == Some(id)).then_some((name.as_str(), id, *setting))
+    });
+    models.chain(built_in).chain(external)
 }
 
 /// The channel bound to this request; `None` when it has nothing to ask with.
@@ -124,6 +129,7 @@ fn recall<'a>(
             let recall = ModelRecall::new(model, asked.clone());
             return Some(Box::new(recall.searched(found.map(|ahead| ahead.found))));
         }
+        ChannelId::External(i) => return Some(Box::new(external_list(request, i)?)),
         ChannelId::BuiltIn(channel) => channel,
     };
     Some(match channel {
@@ -146,6 +152,26 @@ fn recall<'a>(
             Box::new(ModelRecall::new(model, session.into()))
         }
         BuiltIn::Static => Box::new(fixed_list(request)),
+    })
+}
+
+/// What a channel outside of the process said; `None` where it was not asked or did not answer.
+fn external_list(request: &Request<'_>, channel: u16) -> Option<ListRecall> {
+    let said = request.query.external.iter().find(|external| external.channel == channel)?;
+    let Said::Items(items) = &said.said else { return None };
+    let n_items = request.snapshot.bundle.n_items();
+    Some(ListRecall::new(items.iter().filter(|(i, _)| (*i as usize) < n_items).copied().collect()))
+}
+
+/// The channels outside of the process that were asked and did not answer.
+pub(crate) fn unanswered(request: &Request<'_>) -> impl Iterator<Item = Degraded> {
+    request.query.external.iter().filter_map(|external| {
+        let id = ChannelId::External(external.channel);
+        match external.said {
+            Said::Items(_) => None,
+            Said::Late => Some(Degraded::ChannelLate(id)),
+            Said::Nothing => Some(Degraded::ChannelAway(id)),
+        }
     })
 }
 

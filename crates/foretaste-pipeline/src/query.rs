@@ -18,6 +18,26 @@ pub struct HistoryEntry {
     pub time_ms: TimeMs,
 }
 
+/// What a channel outside of the process said about one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct External {
+    /// Its number among [`crate::Snapshot::externals`].
+    pub channel: u16,
+    /// Its answer.
+    pub said: Said,
+}
+
+/// The answer of a channel outside of the process.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// Items with raw scores, higher is better; what is not positive and finite is dropped.
+    Items(Vec<(ItemIdx, f32)>),
+    /// None in time.
+    Late,
+    /// None that could be used.
+    Nothing,
+}
+
 /// One request. Indices outside the snapshot's catalogue are ignored.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
@@ -38,6 +58,8 @@ pub struct Query {
     pub filter: Option<FilterExpr>,
     /// Items wanted; 0 means the scene's page size. Never more than [`Limits::k`].
     pub k: usize,
+    /// What channels outside of the process said; the scene gives them their weights.
+    pub external: Vec<External>,
     /// The time of the request, which the pure part cannot know by itself.
     pub now_ms: TimeMs,
     /// Whether the slate should say why (channels are always named; this adds the history items).

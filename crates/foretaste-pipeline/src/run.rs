@@ -119,6 +119,7 @@ pub(crate) fn rank<'a>(
     let (plan, fallback) = fallback::recall(request, scratch);
     let mut ranking = ranked(request, (work, plan, fallback), keep, scratch);
     ranking.merged.degraded.extend(plan::missing(request));
+    ranking.merged.degraded.extend(plan::unanswered(request));
     ranking.merged.degraded.extend(scratch.watch.late());
     ranking
 }

@@ -30,7 +30,8 @@ pub struct SceneConfig {
     /// Items that each channel proposes.
     pub candidates: usize,
     /// Settings by channel name: the bundle's channels, and `popular`, `trending_hour`,
-    /// `trending_day`, `trending_week`, `latest`, `segment`, `session`, `static`.
+    /// `trending_day`, `trending_week`, `latest`, `segment`, `session`, `static`; and channels
+    /// outside of the process by their own names.
     pub channels: BTreeMap<String, ChannelConfig>,
     /// True: the bundle's channels take part with their learned weights unless `channels` says
     /// otherwise. False: only what `channels` names takes part.
@@ -181,6 +182,12 @@ impl Scene {
     /// Its settings.
     pub fn config(&self) -> &SceneConfig {
         &self.config
+    }
+
+    /// Whether a channel that has no learned weight takes part.
+    pub fn uses(&self, channel: &str) -> bool {
+        let setting = self.config.channels.get(channel);
+        setting.is_some_and(|c| c.weight.is_some_and(|w| w > 0.0) || c.quota > 0)
     }
 }
 

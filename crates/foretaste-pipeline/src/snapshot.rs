@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub trends: Arc<Trends>,
     /// Grows by one with each publication; names the snapshot in logs and cache keys.
     pub generation: u64,
+    /// Names of the channels outside of the process.
+    pub externals: Arc<[String]>,
     pub(crate) tables: Arc<Tables>,
 }
 
@@ -90,7 +92,14 @@ impl Snapshot {
             .for_each(|i| hidden.insert(i));
         let trends = Arc::new(Trends::of_bundle(&bundle));
         let tables = Arc::new(Tables::build(&bundle));
-        Self { bundle, hidden: Arc::new(hidden), trends, generation: 0, tables }
+        let (hidden, externals) = (Arc::new(hidden), Arc::default());
+        Self { bundle, hidden, trends, generation: 0, externals, tables }
+    }
+
+    /// The same view with channels outside of the process, which requests bring lists of.
+    #[must_use]
+    pub fn with_externals(self, externals: Arc<[String]>) -> Self {
+        Self { externals, ..self }
     }
 
     /// The next view: the same bundle with another set of hidden items.
@@ -122,14 +131,17 @@ impl Snapshot {
         match id {
             ChannelId::Bundle(i) => self.bundle.channels()[usize::from(i)].name(),
             ChannelId::BuiltIn(channel) => channel.name(),
+            ChannelId::External(i) => &self.externals[usize::from(i)],
         }
     }
 
-    /// The channel with a name: the bundle's own first.
+    /// The channel with a name: the bundle's own first, those outside of the process last.
     pub fn channel_named(&self, name: &str) -> Option<ChannelId> {
         let at = self.bundle.channels().iter().position(|c| c.name() == name);
+        let external = || self.externals.iter().position(|external| external == name);
         at.map(|i| ChannelId::Bundle(i as u16))
             .or_else(|| BuiltIn::from_name(name).map(ChannelId::BuiltIn))
+            .or_else(|| external().map(|i| ChannelId::External(i as u16)))
     }
 
     /// The bundle's channel with the largest learned weight; the first of equals.

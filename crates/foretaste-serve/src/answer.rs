@@ -218,6 +218,9 @@ fn degraded_text(snapshot: &Snapshot, degraded: &Degraded) -> String {
         Degraded::ChannelLate(id) => {
             format!("channel {} was late and is left out", snapshot.channel_name(*id))
         }
+        Degraded::ChannelAway(id) => {
+            format!("channel {} gave no answer and is left out", snapshot.channel_name(*id))
+        }
         Degraded::CapsRelaxed(n) => format!("{n} places break a cap: nothing else was left"),
         Degraded::QuotaUnmet { channel, missing } => {
             format!("channel {} is {missing} short of its quota", snapshot.channel_name(*channel))
@@ -231,6 +234,7 @@ pub(crate) fn degraded_reason(degraded: &Degraded) -> &'static str {
         Degraded::ChannelMissing(_) => "channel_missing",
         Degraded::ChannelFailed(_) => "channel_failed",
         Degraded::ChannelLate(_) => "channel_late",
+        Degraded::ChannelAway(_) => "channel_away",
         Degraded::CapsRelaxed(_) => "caps_relaxed",
         Degraded::QuotaUnmet { .. } => "quota_unmet",
     }

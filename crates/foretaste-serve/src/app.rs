@@ -14,6 +14,7 @@ use tracing::info;
 use crate::bundles::{Bundles, Live};
 use crate::config::{ServeConfig, millis};
 use crate::cpu::{CpuPool, Refused};
+use crate::external::Externals;
 use crate::http;
 use crate::http::problem::Problem;
 use crate::ladder::Ladder;
@@ -42,6 +43,7 @@ pub(crate) struct App {
     pub(crate) recent: Arc<Recent>,
     pub(crate) erased: Erased,
     pub(crate) ready: Arc<ReadyAnswers>,
+    pub(crate) externals: Arc<Externals>,
     pub(crate) replicas: Replicas,
     /// The API's description as JSON.
     pub(crate) openapi: Bytes,
@@ -88,8 +90,9 @@ impl App {
         metrics.live_evicted.inc_by(evicted);
         metrics.live_events.set(recent.len() as i64);
         info!(events = recent.len(), "live state rebuilt");
-        let snapshots = Arc::new(Snapshots::default());
-        let ready = Arc::new(ReadyAnswers::new(&config.cache));
+        let externals = Arc::new(Externals::new(&config.channels, Arc::clone(&metrics))?);
+        let snapshots = Arc::new(Snapshots::new(externals.names()));
+        let ready = Arc::new(ReadyAnswers::new(&config.cache, Arc::clone(&externals)));
         let live = Live {
             store: Arc::clone(&store),
             snapshots: Arc::clone(&snapshots),
@@ -121,6 +124,7 @@ impl App {
             snapshots,
             recent,
             ready,
+            externals,
             store,
         })
     }

@@ -1,6 +1,7 @@
 //! Everything about the rim that an operator may set. Durations are milliseconds in the file and
 //! `Duration`s after [`Timeouts`]' accessors; nothing here reads a file or the environment.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use foretaste_cache::CacheConfig;
 use foretaste_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::external::{self, config::ExternalConfig};
 use crate::http::cors;
 
 /// The section `[serve]` of the configuration.
@@ -64,6 +66,9 @@ pub struct ServeConfig {
     pub cors_origins: Vec<String>,
     /// Bounds on clients and on shutting down.
     pub timeouts: Timeouts,
+    /// Channels outside of the process; they have a section of their own, `[channels]`.
+    #[serde(skip)]
+    pub channels: BTreeMap<String, ExternalConfig>,
     /// The cache of answers; it has a section of its own, `[cache]`.
     #[serde(skip)]
     pub cache: CacheConfig,
@@ -94,6 +99,7 @@ impl Default for ServeConfig {
             server_timing: false,
             cors_origins: Vec::new(),
             timeouts: Timeouts::default(),
+            channels: BTreeMap::new(),
             cache: CacheConfig::default(),
         }
     }
@@ -127,6 +133,7 @@ impl ServeConfig {
             }
         }
         cors::check(&self.cors_origins)?;
+        external::config::check(&self.channels)?;
         self.cache.check()
     }
 

@@ -12,6 +12,7 @@ mod app;
 mod bundles;
 mod config;
 mod cpu;
+mod external;
 mod grpc;
 mod http;
 mod ladder;
@@ -30,5 +31,6 @@ mod warm;
 
 pub use answer::{Because, ChannelOpinion, ChannelShare, Explained, Recommended, Slate};
 pub use config::{ServeConfig, Timeouts};
+pub use external::config::ExternalConfig;
 pub use live::feed::Feed;
 pub use server::{Addresses, Server};

@@ -4,6 +4,7 @@
 //! buckets dense around the promised latencies.
 
 mod cache;
+mod external;
 mod extract;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 pub(crate) use cache::CacheMetrics;
+pub(crate) use external::{CalledLabels, ExternalMetrics};
 pub(crate) use extract::ExtractMetrics;
 
 const SECONDS: [f64; 16] = [
@@ -96,6 +98,7 @@ pub(crate) struct Metrics {
     pub(crate) reload_failures: Family<ReasonLabel, Counter>,
     pub(crate) ready: Gauge,
     pub(crate) cache: CacheMetrics,
+    pub(crate) external: ExternalMetrics,
     pub(crate) extract: ExtractMetrics,
     resident_bytes: Gauge,
 }
@@ -129,12 +132,14 @@ impl Metrics {
             reload_failures: Family::default(),
             ready: Gauge::default(),
             cache: CacheMetrics::default(),
+            external: ExternalMetrics::new(),
             extract: ExtractMetrics::default(),
             resident_bytes: Gauge::default(),
         };
         metrics.register_requests();
         metrics.register_state();
         metrics.cache.register(&mut metrics.registry);
+        metrics.external.register(&mut metrics.registry);
         metrics.extract.register(&mut metrics.registry);
         Arc::new(metrics)
     }

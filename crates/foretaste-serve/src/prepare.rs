@@ -2,7 +2,7 @@
 //! since. The only stage that looks outside the snapshot; after it everything is pure.
 
 use foretaste_core::{ItemIdx, TimeMs};
-use foretaste_pipeline::{FilterExpr, HistoryEntry, Query, Scene};
+use foretaste_pipeline::{External, FilterExpr, HistoryEntry, Query, Scene};
 
 use crate::live::recent::{RecentEvent, RecentOf};
 use crate::snapshots::Pinned;
@@ -38,6 +38,8 @@ pub(crate) struct Known {
     pub(crate) has_past: bool,
     /// The time of the request.
     pub(crate) now_ms: TimeMs,
+    /// What channels outside of the process said.
+    pub(crate) external: Vec<External>,
 }
 
 /// The query of a request.
@@ -53,6 +55,7 @@ pub(crate) fn query(pinned: &Pinned, scene: &Scene, asked: &Asked, known: &Known
         exclude: resolve(&asked.exclude),
         filter: asked.filter.clone(),
         k: asked.k,
+        external: known.external.clone(),
         now_ms: known.now_ms,
         want_reasons: asked.reasons,
         ..Query::default()

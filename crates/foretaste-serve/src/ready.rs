@@ -5,12 +5,15 @@
 //! event or a hide is another key, and no answer is ever served that was made from less than what
 //! had been acknowledged. Invalidation only takes back memory and personal data.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use foretaste_cache::{CacheConfig, Class, Clock, Dependency, Found, KeyBuf, Share, TieredCache};
-use foretaste_core::ItemIdx;
+use foretaste_core::{ItemIdx, TimeMs};
 use foretaste_pipeline::{Listing, Outcome, Scene, TrendWindow};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::external::Externals;
 use crate::http::problem::Problem;
 use crate::prepare::{Asked, Known};
 use crate::snapshots::Pinned;
@@ -25,6 +28,7 @@ pub(crate) struct ReadyAnswers {
     cache: TieredCache<Problem>,
     enabled: bool,
     trends_ms: i64,
+    externals: Arc<Externals>,
 }
 
 /// What kind of answer is wanted.
@@ -50,6 +54,11 @@ impl Wanted {
         }
     }
 
+    /// Whether channels outside of the process have a say.
+    pub(crate) fn is_of_user(&self) -> bool {
+        matches!(self, Self::Recommend)
+    }
+
     pub(crate) fn class(&self) -> Class {
         match self {
             Self::List(_) => Class::Hot,
@@ -59,11 +68,12 @@ impl Wanted {
 }
 
 impl ReadyAnswers {
-    pub(crate) fn new(config: &CacheConfig) -> Self {
+    pub(crate) fn new(config: &CacheConfig, externals: Arc<Externals>) -> Self {
         Self {
             cache: TieredCache::new(config, Clock::default()),
             enabled: config.enabled,
             trends_ms: config.trends_ms as i64,
+            externals,
         }
     }
 
@@ -94,6 +104,7 @@ impl ReadyAnswers {
                 key.segment(TENANT).segment(user).segment(scene.name()).end_path();
                 key.number(known.recent.version).number(known.erased_ms.unwrap_or(0) as u64);
                 key.number(self.trends_of(pinned, scene));
+                key.number(self.lists_of(scene, known.now_ms));
                 key
             }
             Wanted::Similar { id, .. } => {
@@ -122,6 +133,11 @@ impl ReadyAnswers {
             name.starts_with("trending") && (channel.weight > Some(0.0) || channel.quota > 0)
         });
         if ranks { (pinned.trends.at_ms / self.trends_ms) as u64 } else { 0 }
+    }
+
+    /// The time, as coarse as lists from outside of the process may be old; 0 where there are none.
+    fn lists_of(&self, scene: &Scene, now_ms: TimeMs) -> u64 {
+        self.externals.ttl_ms(scene).map_or(0, |ttl_ms| (now_ms / ttl_ms) as u64)
     }
 
     /// Looks for an answer in process.

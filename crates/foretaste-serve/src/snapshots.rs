@@ -66,6 +66,8 @@ fn tag(bundle_id: &str, hidden: &BitSet) -> u64 {
 /// Holds the present snapshot.
 #[derive(Default)]
 pub(crate) struct Snapshots {
+    /// Names of the channels outside of the process.
+    externals: Arc<[String]>,
     present: ArcSwapOption<Pinned>,
     /// Held while a next snapshot is made from the present one.
     turn: Mutex<()>,
@@ -80,6 +82,15 @@ pub(crate) struct Checked {
 }
 
 impl Snapshots {
+    /// No snapshot yet; those to come know these channels outside of the process.
+    pub(crate) fn new(externals: Arc<[String]>) -> Self {
+        Self { externals, ..Self::default() }
+    }
+
+    fn fresh(&self, bundle: &Arc<Bundle>) -> Snapshot {
+        Snapshot::new(Arc::clone(bundle)).with_externals(Arc::clone(&self.externals))
+    }
+
     /// Pins the present snapshot; `None` before the first bundle went live.
     pub(crate) fn pin(&self) -> Option<Arc<Pinned>> {
         self.present.load_full()
@@ -99,7 +110,7 @@ impl Snapshots {
     /// The store's.
     pub(crate) fn preview(&self, checked: &Checked, store: &dyn Store) -> Result<Arc<Pinned>> {
         let weights = Arc::new(weights_of(&checked.bundle.manifest().config));
-        let fresh = Snapshot::new(Arc::clone(&checked.bundle));
+        let fresh = self.fresh(&checked.bundle);
         let hidden = Arc::new(hidden_now(&fresh, store)?);
         let number = self.pin().map_or(1, |p| p.trends.number + 1);
         let trends = TrendsOf { number, at_ms: 0 };
@@ -120,7 +131,7 @@ impl Snapshots {
         let head = bundle.manifest();
         let weights = Arc::new(weights_of(&head.config));
         let as_of_ms = head.as_of_ms;
-        let fresh = Snapshot::new(Arc::clone(bundle));
+        let fresh = self.fresh(bundle);
         // From here on hides wait: one that is not in the store yet finds the new snapshot.
         let _turn = self.my_turn();
         let hidden = hidden_now(&fresh, store)?;

@@ -72,7 +72,8 @@ pub(crate) fn warm(app: &Arc<App>, pinned: &Arc<Pinned>) {
     debug!(made, bundle = &*pinned.bundle_id, "answers made ahead");
 }
 
-/// True when an answer was made; one that is there already, or that needs the store, is not.
+/// True when an answer was made; one that is there already, or that needs the store or a channel
+/// outside of the process, is not.
 fn make(
     app: &Arc<App>,
     pinned: &Arc<Pinned>,
@@ -81,6 +82,9 @@ fn make(
 ) -> bool {
     let began = app.ready.cache().begin();
     let Ok(scene) = app.scene(scene) else { return false };
+    if wanted.is_of_user() && app.externals.ttl_ms(scene).is_some() {
+        return false;
+    }
     let (known, has_taste) = known(app, pinned, asked.user.as_deref());
     if asked.user.is_some() && !has_taste {
         return false;

@@ -7,7 +7,7 @@ use foretaste_cache::CacheConfig;
 use foretaste_core::EventWeights;
 use foretaste_ingest::tables::SourceConfig;
 use foretaste_pipeline::{SceneConfig, Scenes};
-use foretaste_serve::ServeConfig;
+use foretaste_serve::{ExternalConfig, ServeConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -34,6 +34,8 @@ pub struct Config {
     pub serve: ServeConfig,
     /// Keeping answers.
     pub cache: CacheConfig,
+    /// Channels outside of the process.
+    pub channels: BTreeMap<String, ExternalConfig>,
     /// Placements.
     pub scenes: BTreeMap<String, SceneConfig>,
 }
@@ -108,6 +110,7 @@ impl Config {
             }
         };
         config.serve.cache = config.cache.clone();
+        config.serve.channels = config.channels.clone();
         let mut check = |outcome: Result<(), foretaste_core::Error>| {
             outcome.unwrap_or_else(|e| problems.push(Problem(e.to_string())));
         };

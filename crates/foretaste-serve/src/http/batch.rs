@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use foretaste_cache::{KeyBuf, Share};
 use foretaste_pipeline::{Scene, Scratch, Stop};
+use futures_util::future::join_all;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::answering::Terms;
@@ -89,6 +90,10 @@ async fn parts(
         parts.push(part);
     }
     fetch(app, &mut parts, &mut missing).await;
+    let heard = missing.into_iter().map(|Missing { at, key, question }| async move {
+        Missing { at, key, question: question.heard(app).await }
+    });
+    let missing = join_all(heard).await;
     compute(app, &mut parts, missing, stop).await;
     parts.into_iter().map(|part| part.unwrap_or_else(|| Err(Problem::internal()))).collect()
 }

@@ -54,6 +54,16 @@ impl Question {
         Self { until: Some(until), ..self }
     }
 
+    /// The same question with what channels outside of the process say to it.
+    pub(crate) async fn heard(mut self, app: &App) -> Self {
+        let scene = app.scenes.get(&self.scene).filter(|_| self.wanted.is_of_user());
+        if let Some(scene) = scene {
+            self.known.external =
+                app.externals.ask(&self.pinned, scene, &self.asked, self.until).await;
+        }
+        self
+    }
+
     /// The same question when nobody waits for its answer.
     fn at_leisure(self) -> Self {
         let times = Arc::default();
@@ -84,8 +94,9 @@ impl Question {
         let kept = job.respond(named.then_some(job.scene.name()), (&outcome, lack), &self.times);
         let user = self.asked.user.as_deref().filter(|_| self.known.has_past);
         let depends_on = ready::dependencies(job.pinned, user, &outcome);
-        let is_late = |d: &Degraded| matches!(d, Degraded::ChannelLate(_));
-        let is_whole = lack.is_none() && !outcome.degraded.iter().any(is_late);
+        let is_without =
+            |d: &Degraded| matches!(d, Degraded::ChannelLate(_) | Degraded::ChannelAway(_));
+        let is_whole = lack.is_none() && !outcome.degraded.iter().any(is_without);
         Ok(Made { kept: kept.into(), depends_on, is_whole })
     }
 }
@@ -135,6 +146,7 @@ impl Made {
 /// 503 when too many wait, 500 for a defect.
 pub(crate) async fn make(app: &Arc<App>, question: Question) -> Result<Made, Problem> {
     let rung = app.admit(question.urgency)?;
+    let question = question.heard(app).await;
     let (shared, until, queued) = (Arc::clone(app), question.until, Instant::now());
     let stop = until.map_or_else(Stop::default, |_| Stop::new());
     let sign = stop.clone();
@@ -192,7 +204,8 @@ pub(crate) fn known(app: &App, pinned: &Pinned, user: Option<&str>) -> (Known, b
     let in_bundle = prepare::has_history(pinned, user);
     let has_past = in_bundle || !recent.events.is_empty();
     let has_taste = !recent.events.is_empty() || in_bundle && erased_ms.is_none();
-    (Known { recent, erased_ms, has_past, now_ms }, has_taste)
+    let external = Vec::new();
+    (Known { recent, erased_ms, has_past, now_ms, external }, has_taste)
 }
 
 /// The stored attributes of a user.

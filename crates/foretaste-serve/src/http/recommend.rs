@@ -100,13 +100,14 @@ pub(crate) async fn explained(
     request: Request,
 ) -> Result<Response, Problem> {
     let params = Params::parse(request.uri().query(), &EXPLAIN)?;
-    let scene = app.scene(params.text("scene"))?.name();
+    let scene = app.scene(params.text("scene"))?;
     let pinned = app.pin()?;
     let index = pinned.snapshot.bundle.items().index_of(&item);
     let index = index.ok_or_else(|| Problem::not_found("this bundle has no item with this id"))?;
     let asked = Asked { user: Some(user.clone()), reasons: true, ..asked::by_params(&params) };
-    let known = look_up(&app, &pinned, asked).await?;
-    let bytes = on_worker(&app, &pinned, scene, known, move |job, scratch| {
+    let (asked, mut known) = look_up(&app, &pinned, asked).await?;
+    known.external = app.externals.ask(&pinned, scene, &asked, None).await;
+    let bytes = on_worker(&app, &pinned, scene.name(), (asked, known), move |job, scratch| {
         let explanation = explain(&job.pinned.snapshot, job.scene, &job.query, index, scratch)?;
         Ok(to_json(&answer::explained(job.pinned, job.scene.name(), &user, &explanation)))
     })

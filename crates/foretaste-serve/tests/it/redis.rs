@@ -45,6 +45,11 @@ impl Redis {
         Some(Self { child, port, _folder: folder })
     }
 
+    /// The process, for signals.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn kill(&mut self) {
         // Dropped after it was killed by a test.
         let _ = self.child.kill();

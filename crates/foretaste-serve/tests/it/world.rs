@@ -154,9 +154,25 @@ impl World {
         Self::in_folder(config, store, folder).await
     }
 
+    /// A server with the planted bundle and scenes of its own.
+    pub async fn of_scenes(config: ServeConfig, store: Arc<dyn Store>, scenes: Scenes) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let id = write_bundle(folder.path(), 1);
+        foretaste_bundle::activate(folder.path(), &id).expect("activate");
+        Self::serving(config, store, (folder, scenes)).await
+    }
+
     pub async fn in_folder(config: ServeConfig, store: Arc<dyn Store>, folder: TempDir) -> Self {
+        Self::serving(config, store, (folder, scenes())).await
+    }
+
+    async fn serving(
+        config: ServeConfig,
+        store: Arc<dyn Store>,
+        (folder, scenes): (TempDir, Scenes),
+    ) -> Self {
         let root = folder.path().to_owned();
-        let bound = Server::bind(config, Arc::clone(&store), root, scenes());
+        let bound = Server::bind(config, Arc::clone(&store), root, scenes);
         let server = bound.await.expect("bind");
         let addresses = server.addresses();
         let (stop, stopped) = oneshot::channel();
