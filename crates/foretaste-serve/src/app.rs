@@ -206,9 +206,14 @@ impl App {
         if rung == Rung::Refused { Err(self.shed(urgency)) } else { Ok(rung) }
     }
 
-    /// What somebody who waits is told where there is time for nothing that is not ready.
-    pub(crate) fn refusal(&self) -> Option<Problem> {
-        let urgency = Urgency::Interactive;
+    /// Lets so many jobs seem to wait that take so long, until the next job.
+    #[cfg(test)]
+    pub(crate) fn pretend(&self, waiting: usize, took: std::time::Duration) {
+        self.cpu.pretend(waiting, took);
+    }
+
+    /// What such a caller is told where there is time for nothing that is not ready.
+    pub(crate) fn refusal(&self, urgency: Urgency) -> Option<Problem> {
         let is_over = pressure::rung(self.cpu.pressure(), urgency) == Rung::Refused;
         is_over.then(|| self.shed(urgency))
     }

@@ -101,6 +101,12 @@ impl<S: Default + 'static> CpuPool<S> {
         self.queue.gauge.pressure()
     }
 
+    /// Lets the pool seem to have so many jobs waiting that take so long, until the next job.
+    #[cfg(test)]
+    pub(crate) fn pretend(&self, waiting: usize, took: Duration) {
+        self.queue.gauge.pretend(waiting, took);
+    }
+
     /// Runs `job` on a thread of the pool.
     ///
     /// # Errors

@@ -12,10 +12,12 @@ use std::time::Duration;
 pub(crate) const MOST_WAITS: u32 = 4;
 
 /// What is given up first stands first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Urgency {
     /// Answers made ahead of their end, while the old one serves.
     Renewal,
+    /// Copies of requests, whose answers nobody reads.
+    Shadow,
     /// Answers for many users in one request: their caller can come back.
     Batch,
     /// Large bodies of records.
@@ -29,6 +31,7 @@ impl Urgency {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Renewal => "pressure_renewal",
+            Self::Shadow => "pressure_shadow",
             Self::Batch => "pressure_batch",
             Self::Bulk => "pressure_bulk",
             Self::Interactive => "pressure_interactive",
@@ -52,10 +55,10 @@ pub(crate) enum Rung {
 /// The step of the ladder for a pressure.
 pub(crate) fn rung(pressure: f32, urgency: Urgency) -> Rung {
     match urgency {
-        Urgency::Renewal if pressure >= 0.5 => Rung::Refused,
+        Urgency::Renewal | Urgency::Shadow if pressure >= 0.5 => Rung::Refused,
         Urgency::Batch if pressure >= 1.0 => Rung::Refused,
         Urgency::Bulk if pressure >= 2.0 => Rung::Refused,
-        Urgency::Renewal | Urgency::Batch | Urgency::Bulk => Rung::Whole,
+        Urgency::Renewal | Urgency::Shadow | Urgency::Batch | Urgency::Bulk => Rung::Whole,
         Urgency::Interactive => match pressure {
             p if p < 1.0 => Rung::Whole,
             p if p < 2.0 => Rung::Lean,
@@ -93,6 +96,12 @@ impl Gauge {
         self.service_ns.store(mean, Relaxed);
     }
 
+    #[cfg(test)]
+    pub(crate) fn pretend(&self, waiting: usize, took: Duration) {
+        self.set_waiting(waiting);
+        self.service_ns.store(took.as_nanos() as u64, Relaxed);
+    }
+
     pub(crate) fn pressure(&self) -> f32 {
         let waiting = self.waiting.load(Relaxed) as u64;
         let wait_ns = waiting * self.service_ns.load(Relaxed) / self.workers as u64;
@@ -107,15 +116,16 @@ mod tests {
     #[test]
     fn what_can_wait_is_given_up_before_what_cannot() {
         let at = |pressure| {
-            [Urgency::Renewal, Urgency::Batch, Urgency::Bulk, Urgency::Interactive]
+            [Urgency::Renewal, Urgency::Shadow, Urgency::Batch, Urgency::Bulk, Urgency::Interactive]
                 .map(|u| rung(pressure, u))
         };
-        assert_eq!(at(0.0), [Rung::Whole; 4]);
-        assert_eq!(at(0.5), [Rung::Refused, Rung::Whole, Rung::Whole, Rung::Whole]);
-        assert_eq!(at(1.0), [Rung::Refused, Rung::Refused, Rung::Whole, Rung::Lean]);
-        assert_eq!(at(2.0), [Rung::Refused, Rung::Refused, Rung::Refused, Rung::Popular]);
-        assert_eq!(at(4.0), [Rung::Refused; 4]);
-        assert_eq!(at(f32::INFINITY), [Rung::Refused; 4]);
+        let (whole, none) = (Rung::Whole, Rung::Refused);
+        assert_eq!(at(0.0), [whole; 5]);
+        assert_eq!(at(0.5), [none, none, whole, whole, whole]);
+        assert_eq!(at(1.0), [none, none, none, whole, Rung::Lean]);
+        assert_eq!(at(2.0), [none, none, none, none, Rung::Popular]);
+        assert_eq!(at(4.0), [none; 5]);
+        assert_eq!(at(f32::INFINITY), [none; 5]);
     }
 
     #[test]

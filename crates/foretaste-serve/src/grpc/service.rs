@@ -41,7 +41,8 @@ impl Service {
 
 /// What the call's metadata say; the surroundings have read them.
 fn terms<T>(request: &Request<T>) -> Terms {
-    let unsaid = || Terms { no_cache: false, waits: (Instant::now(), None) };
+    let unsaid =
+        || Terms { no_cache: false, waits: (Instant::now(), None), urgency: Urgency::Interactive };
     request.extensions().get().copied().unwrap_or_else(unsaid)
 }
 
@@ -71,7 +72,7 @@ impl Foretaste for Service {
         call: Request<api::RecommendBatchRequest>,
     ) -> Result<Response<api::RecommendBatchResponse>, Status> {
         let (app, terms) = (&self.app, terms(&call));
-        app.admit(Urgency::Batch).map_err(status)?;
+        app.admit(terms.urgency.min(Urgency::Batch)).map_err(status)?;
         let (users, in_scene) = request::of_users(call.into_inner()).map_err(status)?;
         let (pinned, parts) =
             batch::answers(app, terms, (&users, in_scene)).await.map_err(status)?;
@@ -128,9 +129,14 @@ impl Foretaste for Service {
         &self,
         call: Request<api::WriteEventsRequest>,
     ) -> Result<Response<api::Written>, Status> {
-        let message = call.into_inner();
-        if message.encoded_len() > BULK_BYTES {
-            self.app.admit(Urgency::Bulk).map_err(status)?;
+        let (terms, message) = (terms(&call), call.into_inner());
+        let most = match message.encoded_len() > BULK_BYTES {
+            true => Urgency::Bulk,
+            false => Urgency::Interactive,
+        };
+        let urgency = terms.urgency.min(most);
+        if urgency < Urgency::Interactive {
+            self.app.admit(urgency).map_err(status)?;
         }
         let written = write(&self.app, message.events).await.map_err(status)?;
         Ok(Response::new(written))

@@ -12,10 +12,11 @@ use hyper::HeaderMap;
 use hyper::header::CACHE_CONTROL;
 use tonic::{Code, Status};
 
-use super::status::{http_status, out_of_time};
+use super::status::{http_status, out_of_time, status};
 use crate::app::App;
 use crate::config::millis;
 use crate::http::answering::Terms;
+use crate::http::class::class;
 use crate::http::envelope::{account_as, name};
 use crate::http::told::Told;
 
@@ -47,11 +48,13 @@ pub(super) async fn surround(
     let path = request.uri().path();
     let route = PATHS.into_iter().find(|known| *known == path).unwrap_or("none");
     let most = millis(app.config.timeouts.request_ms);
-    let mut response = match patience(request.headers()) {
-        Ok(patience) => {
+    let asks = patience(request.headers())
+        .and_then(|patience| Ok((patience, class(request.headers()).map_err(status)?)));
+    let mut response = match asks {
+        Ok((patience, urgency)) => {
             let no_cache = request.headers().get(CACHE_CONTROL).is_some_and(|v| v == "no-cache");
             let waits = (Instant::now(), patience);
-            request.extensions_mut().insert(Terms { no_cache, waits });
+            request.extensions_mut().insert(Terms { no_cache, waits, urgency });
             within(patience.unwrap_or(most).min(most), next.run(request)).await
         }
         Err(status) => status.into_http(),

@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::told::recall_until;
 use crate::app::App;
 use crate::prepare::Asked;
+use crate::pressure::Urgency;
 use crate::ready::Wanted;
 use crate::snapshots::Pinned;
 use crate::stages::StageTimes;
@@ -27,6 +28,8 @@ pub(crate) struct Terms {
     pub(crate) no_cache: bool,
     /// When the request began, and how long the caller waits, where it says so.
     pub(crate) waits: (Instant, Option<Duration>),
+    /// What may be given up for it.
+    pub(crate) urgency: Urgency,
 }
 
 /// Where an answer came from.
@@ -109,7 +112,8 @@ pub(crate) async fn answer(
         app.last_form.note(scene.name(), &wanted, &asked);
     }
     let until = recall_until(&app.config, terms.waits);
-    let question = Question::new(Arc::clone(&pinned), scene, (wanted, asked), known).until(until);
+    let question = Question::new(Arc::clone(&pinned), scene, (wanted, asked), known);
+    let question = question.until(until).of(terms.urgency);
     let times = Arc::clone(&question.times);
     let (source, held) = match (key, found) {
         (None, _) => (Source::Bypass, Held::Loose(make(app, question).await?.kept)),

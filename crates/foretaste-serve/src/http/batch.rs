@@ -36,8 +36,8 @@ pub(crate) async fn batch(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    app.admit(Urgency::Batch)?;
     let terms = Manner::of(request.headers()).terms;
+    app.admit(terms.urgency.min(Urgency::Batch))?;
     let (users, in_scene) = asked::batch(&app, request).await?;
     let (pinned, parts) = answers(&app, terms, (&users, in_scene)).await?;
     let mut response = written(&pinned, &users, &parts).into_response();

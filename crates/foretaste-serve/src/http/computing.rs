@@ -54,6 +54,11 @@ impl Question {
         Self { until: Some(until), ..self }
     }
 
+    /// The same question for which so much may be given up.
+    pub(crate) fn of(self, urgency: Urgency) -> Self {
+        Self { urgency, ..self }
+    }
+
     /// The same question with what channels outside of the process say to it.
     pub(crate) async fn heard(mut self, app: &App) -> Self {
         let scene = app.scenes.get(&self.scene).filter(|_| self.wanted.is_of_user());

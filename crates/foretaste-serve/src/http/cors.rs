@@ -16,7 +16,7 @@ const OPERATORS: &str = "/v1/admin/";
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
 const SENT: HeaderValue = HeaderValue::from_static(
     "content-type, cache-control, if-none-match, traceparent, x-request-id, \
-     x-request-timeout-ms, x-foretaste-debug",
+     x-request-timeout-ms, x-request-class, x-foretaste-debug",
 );
 const SHOWN: HeaderValue = HeaderValue::from_static(
     "age, etag, retry-after, server-timing, x-cache, x-foretaste-bundle, x-request-id",

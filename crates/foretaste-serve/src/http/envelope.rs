@@ -16,6 +16,7 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, StatusCode, Version};
 use tracing::{Level, debug, enabled, error, warn};
 
+use super::class::class;
 use super::cors;
 use super::problem::Problem;
 use super::told::{self, Told};
@@ -60,7 +61,7 @@ fn accept(app: &App, request: &Request, told: &Told) -> Result<Duration, Box<Res
     let most = millis(app.config.timeouts.request_ms);
     let patience = match refuse(request, told) {
         Some(problem) => Err(problem),
-        None => told::patience(request.headers()),
+        None => class(request.headers()).and_then(|_| told::patience(request.headers())),
     };
     match patience {
         Ok(patience) => Ok(patience.unwrap_or(most).min(most)),

@@ -23,6 +23,7 @@ pub(crate) mod asked;
 pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod browse;
+pub(crate) mod class;
 pub(crate) mod computing;
 pub(crate) mod cors;
 mod encoding;

@@ -14,11 +14,13 @@ use hyper::header::{
 use hyper::{HeaderMap, StatusCode};
 
 use super::answering::{Answer, Held, Source, Terms};
+use super::class::class;
 use super::computing::{Question, renew};
 use super::encoding::{Encoding, LEAST_BYTES};
 use super::problem::Problem;
 use super::told;
 use crate::app::App;
+use crate::pressure::Urgency;
 use crate::ready::{reframed, unframed};
 use crate::snapshots::Pinned;
 use crate::stages::StageTimes;
@@ -51,6 +53,7 @@ impl Manner {
             no_cache: headers.get(CACHE_CONTROL).is_some_and(refuses),
             // What is malformed was refused before.
             waits: (Instant::now(), told::patience(headers).unwrap_or_default()),
+            urgency: class(headers).unwrap_or(Urgency::Interactive),
         };
         Self {
             terms,

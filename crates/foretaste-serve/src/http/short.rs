@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::{Method, Version};
 
 use super::asked::{self, RECOMMEND};
+use super::class::class;
 use super::computing::{Question, known};
 use super::envelope;
 use super::params::Params;
@@ -16,6 +17,7 @@ use super::respond::{Manner, ready_response};
 use super::told::{self, Told};
 use crate::app::App;
 use crate::prepare::Asked;
+use crate::pressure::Urgency;
 use crate::ready::Wanted;
 
 const PATH: &str = "/v1/recommend/";
@@ -30,6 +32,7 @@ pub(crate) fn answer(app: &Arc<App>, request: &Request) -> Option<Response> {
         return None;
     }
     told::patience(request.headers()).ok()?;
+    class(request.headers()).ok()?;
     let params = Params::parse(request.uri().query(), &RECOMMEND).ok()?;
     let scene = app.scene(params.text("scene")).ok()?;
     let pinned = app.pin().ok()?;
@@ -40,7 +43,8 @@ pub(crate) fn answer(app: &Arc<App>, request: &Request) -> Option<Response> {
     }
     let asked = Asked { user: Some(user.to_owned()), ..asked::by_params(&params) };
     let key = app.ready.key(&pinned, scene, &Wanted::Recommend, (&asked, &known))?;
-    let Some(found) = app.ready.cache().probe(&key) else { return refused(app, &told) };
+    let urgency = manner.terms.urgency;
+    let Some(found) = app.ready.cache().probe(&key) else { return refused(app, &told, urgency) };
     let question = Question::new(pinned, scene, (Wanted::Recommend, asked), known);
     let mut response = ready_response(app, &manner, (key, found), question)?;
     envelope::finish(app, &mut response, &told);
@@ -50,11 +54,11 @@ pub(crate) fn answer(app: &Arc<App>, request: &Request) -> Option<Response> {
 
 /// The refusal of an answer that is not ready, where that is all there is time for: the long way
 /// would find out the same at many times the cost.
-fn refused(app: &App, told: &Told) -> Option<Response> {
+fn refused(app: &App, told: &Told, urgency: Urgency) -> Option<Response> {
     if app.ready.cache().is_shared() {
         return None;
     }
-    let problem = app.refusal()?;
+    let problem = app.refusal(urgency)?;
     let mut response = problem.into_response();
     envelope::finish(app, &mut response, told);
     envelope::account(app, ("GET", ROUTE), told, &response);

@@ -10,6 +10,7 @@ use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 
 use super::body;
+use super::class::class;
 use super::ids::Id;
 use super::problem::Problem;
 use super::records::{self, EventRecord, ItemPatch, ItemRecord, UserPatch, UserRecord, Written};
@@ -28,12 +29,16 @@ async fn records_of<T: DeserializeOwned + Send + 'static>(
     request: Request,
 ) -> Result<Vec<T>, Problem> {
     body::expect_json(request.headers())?;
+    let class = class(request.headers())?;
+    if class < Urgency::Bulk {
+        app.admit(class)?;
+    }
     let patience = millis(app.config.timeouts.body_ms);
     let body = request.into_body();
     if body.size_hint().upper().is_some_and(|bytes| bytes <= LIMITS.body_bytes as u64) {
         return body::one_or_many(&body::read(body, LIMITS.body_bytes, patience).await?);
     }
-    app.admit(Urgency::Bulk)?;
+    app.admit(class.min(Urgency::Bulk))?;
     let _slot = app.large_body()?;
     let bytes = body::read(body, LIMITS.batch_body_bytes, patience).await?;
     app.compute(move |_| body::one_or_many(&bytes)).await?
