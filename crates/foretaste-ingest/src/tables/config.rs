@@ -56,6 +56,10 @@ pub struct TableConfig {
     pub id: Vec<String>,
     /// Column that grows with every change: a time, or a running number.
     pub watermark: String,
+    /// Whether the watermark is the number of the transaction that wrote the row last (`xid8` on
+    /// PostgreSQL): then no late commit is missed, without lookback.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
     /// Seconds before the watermark that are read again (watermarks that are times).
     #[serde(default = "default_lookback")]
     pub lookback_s: u32,

@@ -122,14 +122,19 @@ impl Connection {
         Ok(format!("{}{version}", if is_mysql { "MySQL " } else { prefix }))
     }
 
-    /// Seconds that the server is behind its primary; 0 when it is none of a replica's.
+    /// Seconds that the server is at most behind its primary; 0 when it is none of a replica's.
     ///
     /// # Errors
-    /// `Unavailable` when a replica does not follow its primary at all.
+    /// `Unavailable` when a replica does not follow its primary at all, or cannot tell.
     pub fn behind_s(&mut self) -> Result<u64> {
         if self.dialect() == Dialect::Postgres {
             let row = self.row(POSTGRES_LAG, &[])?;
-            return Ok(number(&row, 0)?.unwrap_or(0));
+            let unknown = || {
+                let text = "the standby has replayed nothing since its start and is not up to \
+                            date, so nobody knows how far it is behind; try again";
+                Error::new(ErrorKind::Unavailable, text)
+            };
+            return number(&row, 0)?.ok_or_else(unknown);
         }
         // Without the right to see it, or on an older server, it counts as a primary.
         let rows = self.plain("SHOW REPLICA STATUS").unwrap_or_default();
@@ -138,7 +143,8 @@ impl Connection {
             let text = "the replica does not follow its primary; start its replication";
             Error::new(ErrorKind::Unavailable, text)
         };
-        number(row, SECONDS_BEHIND)?.ok_or_else(stopped)
+        // Whole seconds, rounded down on both sides.
+        Ok(number::<u64>(row, SECONDS_BEHIND)?.ok_or_else(stopped)? + 1)
     }
 
     /// The rows of a statement without parameters, which MySQL gives over the protocol of texts,

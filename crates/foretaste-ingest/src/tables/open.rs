@@ -24,6 +24,8 @@ pub(super) struct Open<'a> {
     pub(super) later: String,
     pub(super) now_ms: TimeMs,
     behind_s: u64,
+    /// Seconds since the oldest transaction that writes began, where the watermark is exact.
+    pub(super) held_s: u64,
 }
 
 impl<'a> Open<'a> {
@@ -44,7 +46,19 @@ impl<'a> Open<'a> {
         let now_ms = now_ms(&mut snapshot)?;
         let key = format!("{}/{}", source.name, table.name());
         let (from, to, later) = (None, String::new(), String::new());
-        Ok(Self { key, table, snapshot, schema, state, from, to, later, now_ms, behind_s })
+        Ok(Self {
+            key,
+            table,
+            snapshot,
+            schema,
+            state,
+            from,
+            to,
+            later,
+            now_ms,
+            behind_s,
+            held_s: 0,
+        })
     }
 
     /// Sets the bounds of a table that was read up to `at`; empty: never.
@@ -54,19 +68,50 @@ impl<'a> Open<'a> {
         let row = self.snapshot.row(&statement.sql, &statement.values)?;
         let own = |place| Ok::<_, Error>(text(&row, place)?.map(str::to_owned));
         let (mut low, high, mut later) = (own(0)?, own(1)?, own(2)?);
-        if self.writer().watermark_class()? == Class::Integer {
+        let class = self.writer().watermark_class()?;
+        if class != Class::Time {
             let parse = |text: &str| text.parse::<i128>().ok();
             let at = before.and_then(parse);
+            // A transaction is read whole again, as a pass may have been killed in its middle.
+            let lookback = if class == Class::Integer { self.table.lookback_ids } else { 0 };
             // MySQL's unsigned columns know no parameter below 0.
-            let from = at.map(|at| (at - i128::from(self.table.lookback_ids)).max(0).to_string());
+            let from = at.map(|at| (at - i128::from(lookback)).max(0).to_string());
             low = from.filter(|_| at >= Some(0));
             later = high.as_deref().and_then(parse).max(at).map(|later| later.to_string());
+        }
+        if class == Class::Transaction {
+            self.check_transactions(&at)?;
         }
         self.from = low;
         self.to = high.unwrap_or_default();
         self.later = later.unwrap_or_default();
         self.state.at = at;
         Ok(())
+    }
+
+    /// Numbers of transactions grow for ever, unless the database is another one than it was. On a
+    /// replica they may be behind.
+    fn check_transactions(&mut self, at: &str) -> Result<()> {
+        let sql = "SELECT CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text),
+                          CAST(pg_is_in_recovery() AS text),
+                          CAST(floor(extract(epoch FROM clock_timestamp() - (
+                            SELECT MIN(xact_start) FROM pg_stat_activity
+                            WHERE backend_xid IS NOT NULL))) AS text)";
+        let row = self.snapshot.row(sql, &[])?;
+        self.held_s = number(&row, 2)?.unwrap_or(0);
+        let next: i128 = number(&row, 0)?.unwrap_or(0);
+        if text(&row, 1)? == Some("true") || at.parse::<i128>().is_ok_and(|at| at < next) {
+            return Ok(());
+        }
+        if at.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "the table was read up to transaction {at}, and the next one will be {next}: the \
+             database was restored or has failed over. `foretaste extract --accept-schema` reads \
+             it from the beginning"
+        );
+        Err(Error::new(ErrorKind::Conflict, text))
     }
 
     /// What a pass reads.

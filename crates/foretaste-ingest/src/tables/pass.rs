@@ -64,6 +64,9 @@ pub struct TableReport {
     pub quarantine: Option<PathBuf>,
     /// How far the table has been read.
     pub watermark: Option<String>,
+    /// Seconds for which the oldest transaction that writes has been open; what it and those after
+    /// it wrote is read when it has ended (exact tables only).
+    pub held_s: u64,
     /// True when it was asked to stop before the end.
     pub stopped: bool,
     /// Buckets that differed (reconciliation only).
@@ -148,6 +151,8 @@ impl Reader<'_> {
         {
             check_drift(&state.columns, &open.state.columns)?;
         }
+        // Of a database that was restored, all transactions have to be read again.
+        let state = state.filter(|_| !(table.exact && self.accept_schema));
         open.bound(state.map(|state| state.at).unwrap_or_default())?;
         Ok(open)
     }
@@ -175,7 +180,11 @@ impl<'a> Work<'a> {
             reader,
             fields: Fields::new(open.table, nothing, open.now_ms)?,
             rejected: rejected.consequence("the pass ended before this page"),
-            report: TableReport { table: open.key.clone(), ..TableReport::default() },
+            report: TableReport {
+                table: open.key.clone(),
+                held_s: open.held_s,
+                ..TableReport::default()
+            },
             seen: None,
         })
     }
@@ -274,7 +283,7 @@ impl<'a> Work<'a> {
 }
 
 /// The id columns of a row as one text.
-fn row_id(table: &TableConfig, cells: &Cells) -> Result<String> {
+pub(super) fn row_id(table: &TableConfig, cells: &Cells) -> Result<String> {
     let own = |at| Ok(text(cells, at)?.unwrap_or_default().to_owned());
     let parts: Result<Vec<String>> = (1..=table.id.len()).map(own).collect();
     Ok(parts?.join("\u{1f}"))

@@ -9,7 +9,7 @@ use foretaste_store::{RowStep, UNDATED};
 use super::config::TableConfig;
 use super::connection::number;
 use super::open::Open;
-use super::pass::{Reader, TableReport, Work};
+use super::pass::{Reader, TableReport, Work, row_id};
 use super::records::Nothing;
 use super::schema::Class;
 use super::sql::Range;
@@ -44,7 +44,7 @@ impl Reader<'_> {
             }
         }
         // Only now, so that a row that moved between buckets is not removed on its way.
-        self.remove_gone(&mut work, &open, &differing)?;
+        self.remove_gone(&mut work, &mut open, &differing)?;
         let statement = open.writer().unreadable()?;
         let row = open.rows(&statement)?.into_iter().next().unwrap_or_default();
         work.report.unreadable = number(&row, 0)?.unwrap_or(0);
@@ -72,24 +72,46 @@ impl Reader<'_> {
     fn remove_gone(
         &self,
         work: &mut Work<'_>,
-        open: &Open<'_>,
+        open: &mut Open<'_>,
         differing: &BTreeSet<i64>,
     ) -> Result<()> {
         let seen = work.seen.take().unwrap_or_default();
+        let mut gone = Vec::new();
         for &bucket in differing {
             let rows = self.store.bucket_rows(&open.key, bucket)?.into_iter();
-            let gone: Vec<String> =
-                rows.map(|(row, _)| row).filter(|row| !seen.contains(row)).collect();
-            for gone in gone.chunks(Limits::DEFAULT.batch_writes) {
-                let step = RowStep { gone: gone.to_vec(), ..RowStep::default() };
-                work.count(self.apply(&open.key, step)?, 0);
-            }
+            gone.extend(rows.map(|(row, _)| row).filter(|row| !seen.contains(row)));
+        }
+        if !gone.is_empty() {
+            let later = open.later_rows()?;
+            gone.retain(|row| !later.contains(row));
+        }
+        for gone in gone.chunks(Limits::DEFAULT.batch_writes) {
+            let step = RowStep { gone: gone.to_vec(), ..RowStep::default() };
+            work.count(self.apply(&open.key, step)?, 0);
         }
         Ok(())
     }
 }
 
 impl Open<'_> {
+    /// The ids of rows whose watermark is not to be read yet. They are there, and what they were
+    /// stays until a pass reads them.
+    fn later_rows(&mut self) -> Result<HashSet<String>> {
+        let mut ids = HashSet::new();
+        let mut range = Range { above: Some(self.later.clone()), ..Range::default() };
+        let limit = self.table.batch_rows;
+        loop {
+            let page = self.page(&range, limit)?;
+            for cells in &page {
+                ids.insert(row_id(self.table, cells)?);
+            }
+            match page.last() {
+                Some(last) if page.len() == limit as usize => range.after = Some(self.place(last)?),
+                _ => return Ok(ids),
+            }
+        }
+    }
+
     /// The rows of a bucket.
     pub(super) fn range_of(&self, bucket: i64) -> Result<Range> {
         let to = Some(self.later.clone());

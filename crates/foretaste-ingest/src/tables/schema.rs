@@ -21,6 +21,8 @@ pub enum Class {
     Time,
     /// A whole number, perhaps unsigned.
     Integer,
+    /// The number of a transaction.
+    Transaction,
     /// Bytes that are no text.
     Binary,
     /// Several values in one.
@@ -110,6 +112,7 @@ pub fn class_of(dialect: Dialect, name: &str) -> Class {
     match (dialect, word) {
         (_, "timestamp" | "datetime" | "date") => Class::Time,
         (_, "bigint" | "int" | "integer" | "smallint" | "mediumint" | "tinyint") => Class::Integer,
+        (Dialect::Postgres, "xid8") => Class::Transaction,
         (Dialect::Postgres, "bytea") => Class::Binary,
         (Dialect::MySql, word) if word.ends_with("binary") || word.ends_with("blob") => {
             Class::Binary
@@ -153,6 +156,7 @@ mod tests {
         check(Dialect::Postgres, "timestamp(3) with time zone", Class::Time);
         check(Dialect::Postgres, "text[]", Class::Array);
         check(Dialect::Postgres, "interval", Class::Text);
+        check(Dialect::Postgres, "xid8", Class::Transaction);
         check(Dialect::MySql, "bigint(20) unsigned", Class::Integer);
         check(Dialect::MySql, "binary(8)", Class::Binary);
         check(Dialect::MySql, "datetime(6)", Class::Time);

@@ -15,6 +15,10 @@ const TEXT_CHARS: usize = Limits::DEFAULT.text_bytes + 1;
 /// Place of a row's columns in a page: the watermark first, then the id columns, then these.
 pub const AFTER_ID: usize = 3;
 
+/// The last transaction before which all have ended and are seen, as text.
+const FINISHED: &str = "CAST(CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint) \
+                        - 1 AS text)";
+
 /// Which rows a page holds.
 #[derive(Clone, Debug, Default)]
 pub struct Range {
@@ -24,6 +28,8 @@ pub struct Range {
     pub to: Option<String>,
     /// Watermarks below this.
     pub below: Option<String>,
+    /// Watermarks above this.
+    pub above: Option<String>,
     /// Only rows that are in no bucket.
     pub undated: bool,
     /// Rows after this watermark and these ids.
@@ -51,20 +57,22 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Whether watermarks are times or numbers.
+    /// Whether watermarks are times, numbers or transactions.
     ///
     /// # Errors
-    /// `Config` when the watermark column is neither.
+    /// `Config` when the watermark column is none of these, or not what `exact` says.
     pub fn watermark_class(&self) -> Result<Class> {
         let name = self.schema.type_of(&self.table.watermark)?;
-        match class_of(self.dialect, name) {
-            class @ (Class::Time | Class::Integer) => Ok(class),
-            _ => {
-                let column = &self.table.watermark;
-                let text = format!("watermark `{column}` is {name}; it must be a time or integer");
-                Err(Error::new(ErrorKind::Config, text))
-            }
-        }
+        let wanted = match (class_of(self.dialect, name), self.table.exact) {
+            (class @ (Class::Time | Class::Integer), false) => return Ok(class),
+            (class @ Class::Transaction, true) => return Ok(class),
+            (_, true) => "xid8 on PostgreSQL, as `exact` is set",
+            (Class::Transaction, false) => "read with `exact = true`",
+            (_, false) => "a time or integer",
+        };
+        let column = &self.table.watermark;
+        let text = format!("watermark `{column}` is {name}; it must be {wanted}");
+        Err(Error::new(ErrorKind::Config, text))
     }
 
     /// One page of rows: watermark, ids, deleted, bucket, digest, then the fields by name.
@@ -125,9 +133,13 @@ impl Writer<'_> {
         let own = self.schema.type_of(&self.table.watermark)?.to_owned();
         let lookback = self.table.lookback_s;
         let settle = u64::from(self.table.settle_s) + behind_s;
-        if self.watermark_class()? == Class::Integer {
-            let highest = self.highest()?;
-            out.sql = format!("SELECT NULL, {}, NULL", self.as_text(&highest));
+        let highest = match self.watermark_class()? {
+            Class::Integer => Some(self.as_text(&self.highest()?)),
+            Class::Transaction => Some(FINISHED.to_owned()),
+            _ => None,
+        };
+        if let Some(highest) = highest {
+            out.sql = format!("SELECT NULL, {highest}, NULL");
             return Ok(out);
         }
         let now = match self.dialect {
@@ -158,6 +170,11 @@ impl Writer<'_> {
         let mut out = Statement::default();
         let (table, column) =
             (self.quoted_table(&self.table.table), self.quoted(&self.table.watermark));
+        if self.watermark_class()? == Class::Transaction {
+            // Not every version has a MAX of it; the last one that ended is new enough.
+            out.sql = format!("SELECT {FINISHED}");
+            return Ok(out);
+        }
         let mut condition = format!("{column} IS NOT NULL");
         if let Some(to) = &range.to {
             let value = self.value(&self.table.watermark, to, &mut out)?;
@@ -175,6 +192,7 @@ impl Writer<'_> {
             (self.quoted_table(&self.table.table), self.quoted(&self.table.watermark));
         let later = match (self.watermark_class()?, self.dialect) {
             (Class::Integer, _) => format!("{column} + 1"),
+            (Class::Transaction, _) => "pg_current_xact_id()".to_owned(),
             (_, Dialect::Postgres) => format!("{column} + interval '1 second'"),
             (_, Dialect::MySql) => format!("{column} + INTERVAL 1 SECOND"),
         };
@@ -199,7 +217,8 @@ impl Writer<'_> {
         let watermark = self.quoted(&self.table.watermark);
         let mut all: Vec<String> =
             self.table.key().map(|name| format!("{} IS NOT NULL", self.quoted(name))).collect();
-        let bounds = [(">=", &range.from), ("<=", &range.to), ("<", &range.below)];
+        let bounds =
+            [(">=", &range.from), ("<=", &range.to), ("<", &range.below), (">", &range.above)];
         for (sign, bound) in bounds {
             if let Some(bound) = bound {
                 let value = self.value(&self.table.watermark, bound, out)?;
@@ -282,6 +301,9 @@ impl Writer<'_> {
         let size = self.table.bucket_ids;
         Ok(match (self.watermark_class()?, self.dialect) {
             (Class::Integer, Dialect::Postgres) => format!("({column} / {size})"),
+            (Class::Transaction, _) => {
+                format!("(CAST(CAST({column} AS text) AS bigint) / {size})")
+            }
             (Class::Integer, Dialect::MySql) => format!("({column} DIV {size})"),
             (_, Dialect::Postgres) => format!(
                 "(CASE WHEN isfinite({column}) \

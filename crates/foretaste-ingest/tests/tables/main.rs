@@ -9,7 +9,9 @@
 mod advise;
 mod basics;
 mod drift;
+mod exact;
 mod proof;
+mod replica;
 mod servers;
 mod traps;
 

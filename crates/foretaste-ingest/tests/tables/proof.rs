@@ -20,7 +20,7 @@ const URL: &str = "FORETASTE_TEST_EXTRACT_URL";
 /// How many seeds; the default keeps within the time of a test run.
 const SEEDS: &str = "FORETASTE_TEST_EXTRACT_SEEDS";
 const DEFAULT_SEEDS: u64 = 2;
-const WRITERS: u64 = 4;
+pub(crate) const WRITERS: u64 = 4;
 
 #[test]
 fn postgres_in_the_end_both_are_equal() {
@@ -82,7 +82,7 @@ fn equal(server: &Server) {
         let done = AtomicBool::new(false);
         let kills = std::thread::scope(|scope| {
             let writers: Vec<_> = (0..WRITERS)
-                .map(|n| scope.spawn(move || write(server, Rng::new(seed * 100 + n))))
+                .map(|n| scope.spawn(move || write(server, Rng::new(seed * 100 + n), true)))
                 .collect();
             let killer = scope.spawn(|| kill_again_and_again(server, dir.path(), seed, &done));
             writers.into_iter().for_each(|writer| writer.join().unwrap());
@@ -113,7 +113,7 @@ fn canary(server: &Server) {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let writers: Vec<_> = (0..WRITERS)
-                .map(|n| scope.spawn(move || write(server, Rng::new(seed * 100 + n))))
+                .map(|n| scope.spawn(move || write(server, Rng::new(seed * 100 + n), true)))
                 .collect();
             scope.spawn(|| {
                 while !done.load(Ordering::Acquire) {
@@ -152,30 +152,34 @@ fn kill_again_and_again(server: &Server, dir: &Path, seed: u64, done: &AtomicBoo
 }
 
 /// A bit over a second of transactions.
-fn write(server: &Server, mut rng: Rng) {
+pub(crate) fn write(server: &Server, mut rng: Rng, deletes: bool) {
     let mut client = server.client();
     let end = Instant::now() + Duration::from_millis(1_200);
     while Instant::now() < end {
         // A deadlock or a lock that another one holds ends a transaction, as in real life.
-        if transaction(server, &mut client, &mut rng).is_err() {
+        if transaction(server, &mut client, (&mut rng, deletes)).is_err() {
             let _ = client.run("ROLLBACK");
         }
     }
 }
 
-fn transaction(server: &Server, client: &mut Client, rng: &mut Rng) -> Result<(), sqlx::Error> {
+fn transaction(
+    server: &Server,
+    client: &mut Client,
+    (rng, deletes): (&mut Rng, bool),
+) -> Result<(), sqlx::Error> {
     client.run("BEGIN")?;
     for _ in 0..1 + rng.below(4) {
-        client.run(&statement(server, rng))?;
+        client.run(&statement(server, rng, deletes))?;
         std::thread::sleep(Duration::from_millis(rng.below(60) as u64));
     }
     client.run(if rng.below(7) == 0 { "ROLLBACK" } else { "COMMIT" })
 }
 
-fn statement(server: &Server, rng: &mut Rng) -> String {
+fn statement(server: &Server, rng: &mut Rng, deletes: bool) -> String {
     let now = server.now(0);
     let id = 1 + rng.below(60);
-    match rng.below(10) {
+    match rng.below(if deletes { 10 } else { 9 }) {
         0..=4 => {
             let back = if rng.below(5) == 0 { -(rng.below(200_000) as i64) } else { 0 };
             let (at, who, sku) = (server.now(back), rng.below(9), rng.below(9));
@@ -190,7 +194,7 @@ fn statement(server: &Server, rng: &mut Rng) -> String {
 }
 
 /// The rows of the store: every event, as often as it is there.
-fn ours(store: &EmbeddedStore) -> Vec<[String; 4]> {
+pub(crate) fn ours(store: &EmbeddedStore) -> Vec<[String; 4]> {
     let row = |e: foretaste_core::Event| {
         [e.user, e.item, (e.value as i64).to_string(), e.time_ms.to_string()]
     };
@@ -199,7 +203,7 @@ fn ours(store: &EmbeddedStore) -> Vec<[String; 4]> {
     all
 }
 
-fn theirs(server: &Server) -> Vec<[String; 4]> {
+pub(crate) fn theirs(server: &Server) -> Vec<[String; 4]> {
     let ms = match server.kind {
         Kind::Postgres => "CAST(floor(extract(epoch FROM ts) * 1000) AS bigint)",
         Kind::MariaDb => "FLOOR(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', ts) / 1000)",

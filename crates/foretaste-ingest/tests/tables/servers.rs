@@ -38,8 +38,31 @@ impl Server {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         initialise(kind, dir.path());
+        Some(Self::on(kind, dir))
+    }
+
+    /// Starts a replica of this one, which has all that was done here since the start.
+    pub(crate) fn replica(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        match self.kind {
+            Kind::Postgres => copy(dir.path(), self.port),
+            Kind::MariaDb => initialise(self.kind, dir.path()),
+        }
+        let replica = Self::on(self.kind, dir);
+        if self.kind == Kind::MariaDb {
+            replica.run(&format!(
+                "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, \
+                 MASTER_USER = 'root', MASTER_USE_GTID = slave_pos; START SLAVE",
+                self.port
+            ));
+        }
+        replica
+    }
+
+    /// On a folder with data.
+    fn on(kind: Kind, dir: tempfile::TempDir) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = spawn(kind, dir.path(), port);
         let url = match kind {
             Kind::Postgres => format!("postgres://postgres@127.0.0.1:{port}/postgres"),
@@ -47,7 +70,7 @@ impl Server {
         };
         let server = Self { kind, url, port, child, dir };
         server.wait();
-        Some(server)
+        server
     }
 
     /// SIGKILL, then a start on the same data.
@@ -110,6 +133,15 @@ fn initialise(kind: Kind, dir: &Path) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// The folder of a standby of the server on `port`.
+fn copy(dir: &Path, port: u16) {
+    let mut command = as_postgres(dir, &format!("{POSTGRES}/pg_basebackup"));
+    command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres", "-R", "--no-sync"]);
+    command.args(["--checkpoint=fast", "-D"]).arg(dir.join("data"));
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 fn spawn(kind: Kind, dir: &Path, port: u16) -> Child {
     let data = dir.join("data");
     let mut command = match kind {
@@ -125,7 +157,8 @@ fn spawn(kind: Kind, dir: &Path, port: u16) -> Child {
         }
         Kind::MariaDb => {
             let mut command = Command::new(MARIADB);
-            command.args(["--no-defaults", "--user=root", "--skip-log-bin"]);
+            command.args(["--no-defaults", "--user=root", "--log-bin=changes"]);
+            command.arg(format!("--server-id={port}"));
             command.args(["--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=2"]);
             command.arg(format!("--datadir={}", data.display()));
             command.arg(format!("--port={port}"));

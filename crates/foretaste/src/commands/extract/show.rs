@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::run::Run;
 
+/// A transaction that holds back the rows of an exact table for so long is mentioned.
+const LONG_S: u64 = 60;
+
 /// How a pass went, for machines and for remembering.
 pub fn to_json(table: &str, what: &str, done: &foretaste_core::Result<TableReport>) -> Value {
     let now_ms = now_ms();
@@ -28,6 +31,7 @@ pub fn to_json(table: &str, what: &str, done: &foretaste_core::Result<TableRepor
                 "bad": bad.collect::<serde_json::Map<_, _>>(),
                 "quarantine": report.quarantine,
                 "watermark": report.watermark,
+                "held_s": report.held_s,
                 "stopped": report.stopped,
                 "differing": report.differing,
                 "unreadable": report.unreadable,
@@ -64,6 +68,9 @@ pub fn report(run: &Run, what: &str, report: &TableReport, note: &Value) {
     }
     if report.unreadable > 0 {
         line += &format!("; {} rows have no watermark or id", report.unreadable);
+    }
+    if report.held_s >= LONG_S {
+        line += &format!("; held back by a transaction that is open for {} s", report.held_s);
     }
     if let Some(path) = &report.quarantine {
         let reasons: Vec<_> = report.bad.iter().map(|(r, n)| format!("{r} {n}")).collect();
