@@ -21,6 +21,8 @@ const URL: &str = "FORETASTE_TEST_EXTRACT_URL";
 const SEEDS: &str = "FORETASTE_TEST_EXTRACT_SEEDS";
 const DEFAULT_SEEDS: u64 = 2;
 pub(crate) const WRITERS: u64 = 4;
+/// What each of them does at least.
+const TRANSACTIONS: u32 = 16;
 
 #[test]
 fn postgres_in_the_end_both_are_equal() {
@@ -155,7 +157,10 @@ fn kill_again_and_again(server: &Server, dir: &Path, seed: u64, done: &AtomicBoo
 pub(crate) fn write(server: &Server, mut rng: Rng, deletes: bool) {
     let mut client = server.client();
     let end = Instant::now() + Duration::from_millis(1_200);
-    while Instant::now() < end {
+    let mut n = 0;
+    // On a busy machine the time alone would leave nothing to prove.
+    while Instant::now() < end || n < TRANSACTIONS {
+        n += 1;
         // A deadlock or a lock that another one holds ends a transaction, as in real life.
         if transaction(server, &mut client, (&mut rng, deletes)).is_err() {
             let _ = client.run("ROLLBACK");
