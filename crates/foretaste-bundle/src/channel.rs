@@ -16,13 +16,15 @@ mod ials;
 mod item_item;
 mod low_rank;
 mod many;
+mod meter;
 mod scan;
 mod scratch;
 mod user_user;
 mod vectors;
 
-pub use graph::GraphConfig;
+pub use graph::{GraphChoice, GraphConfig};
 pub use many::{Asking, ManyScratch, PackedChannel};
+pub use meter::{Ended, Meter, Stop};
 pub use scan::Scan;
 pub use scratch::ChannelScratch;
 pub use vectors::VectorIndex;
@@ -134,13 +136,32 @@ impl LoadedChannel {
     /// Item-item: length of the history x row length. Low rank: history x dims. iALS: see
     /// [`crate::IalsModel`]; history x dims^2 plus dims^3 / 3 up to 128 dims, about 20 passes over
     /// a dims x dims matrix above. User-user: users of the history's items.
+    ///
+    /// Of a history that costs more than the scratch's [`Meter`] allows, sparse channels take the
+    /// first items, all others nothing.
     pub fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
+        scratch.taken = self.affordable(history, &mut scratch.meter);
+        let history = &history[..scratch.taken];
         match &self.model {
             LoadedModel::ItemItem(m) | LoadedModel::Content(m) => m.prepare(history, scratch),
             LoadedModel::LowRank(m) => m.prepare(history, scratch),
             LoadedModel::Ials(m) => m.prepare(history, scratch),
             LoadedModel::UserUser(m) => m.prepare(history, scratch),
         }
+    }
+
+    /// Takes the work for preparing a history: of how many of its items.
+    fn affordable(&self, history: &[(ItemIdx, f32)], meter: &mut Meter) -> usize {
+        let work = match &self.model {
+            LoadedModel::ItemItem(m) | LoadedModel::Content(m) => {
+                let items = history.iter();
+                return items.take_while(|(item, _)| meter.spend(m.row_work(*item))).count();
+            }
+            LoadedModel::LowRank(m) => history.len() * m.vectors().dims(),
+            LoadedModel::Ials(m) => m.fold_in_work(history.len()),
+            LoadedModel::UserUser(m) => m.work(),
+        };
+        if meter.spend(work) { history.len() } else { 0 }
     }
 
     /// The best `n` allowed items by raw score, best first, ties by index. Items that the channel
@@ -251,6 +272,7 @@ impl LoadedChannel {
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
         out.clear();
+        let history = &history[..scratch.taken.min(history.len())];
         match &self.model {
             LoadedModel::ItemItem(m) | LoadedModel::Content(m) => {
                 m.contributions(item, history, out)

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 mod dense;
 mod gather;
+pub mod keys;
 pub mod pack;
 mod scan;
 pub mod scatter;
@@ -28,7 +29,7 @@ pub enum Level {
     Portable,
     /// AVX2, FMA and BMI2.
     Avx2,
-    /// AVX-512 F, BW, DQ, VL and VNNI.
+    /// AVX-512 F, BW, DQ, VL and VNNI, and POPCNT.
     Avx512,
 }
 
@@ -51,7 +52,8 @@ pub fn levels() -> Vec<Level> {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512vnni");
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("popcnt");
         if has_avx2 {
             found.push(Level::Avx2);
         }

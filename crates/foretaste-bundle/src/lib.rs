@@ -27,8 +27,8 @@ mod text;
 mod writer;
 
 pub use channel::{
-    Asking, ChannelScratch, GraphConfig, LoadedChannel, ManyScratch, PackedChannel, Scan,
-    VectorIndex,
+    Asking, ChannelScratch, Ended, GraphChoice, GraphConfig, LoadedChannel, ManyScratch, Meter,
+    PackedChannel, Scan, Stop, VectorIndex,
 };
 pub use contents::{
     BundleContents, Channel, ChannelModel, IalsModel, ItemItem, LowRank, ManifestHead, Popularity,
@@ -42,4 +42,4 @@ pub use popularity::PopularityView;
 pub use reader::Bundle;
 pub use registry::{BundleId, activate, current, list, previous, rollback};
 pub use text::{IdIndex, TextColumn, Vocabulary};
-pub use writer::write;
+pub use writer::{write, write_watched};

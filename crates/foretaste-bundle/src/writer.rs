@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use foretaste_core::{Error, Matrix, Result};
+use foretaste_core::{Error, Matrix, NoProgress, Progress, Result};
 
 use crate::channel::{
     Graph, LoadedIals, LoadedItemItem, LoadedLowRank, LoadedUserUser, scaled_rows,
@@ -39,12 +39,25 @@ pub(crate) const KINDS: &str = "kinds.bin";
 /// `Invalid` when the contents contradict each other (lengths, double ids), `Io` as the system
 /// says. On any error nothing is left but a temporary folder, which the next write removes.
 pub fn write(root: &Path, contents: &BundleContents) -> Result<BundleId> {
+    write_watched(root, contents, &NoProgress)
+}
+
+/// As [`write`]; says how far the building of graphs has come.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_watched(
+    root: &Path,
+    contents: &BundleContents,
+    progress: &dyn Progress,
+) -> Result<BundleId> {
     contents.check()?;
     fs_err::create_dir_all(root)?;
     remove_leftovers(root)?;
     let temporary = root.join(temporary_name());
     fs_err::create_dir(&temporary)?;
-    let outcome = write_files(&temporary, contents).and_then(|id| publish(root, &temporary, id));
+    let written = write_files(&temporary, contents, progress);
+    let outcome = written.and_then(|id| publish(root, &temporary, id));
     if outcome.is_err() {
         // The first error is the one to report.
         let _ = fs_err::remove_dir_all(&temporary);
@@ -71,7 +84,11 @@ fn remove_leftovers(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write_files(folder: &Path, contents: &BundleContents) -> Result<BundleId> {
+fn write_files(
+    folder: &Path,
+    contents: &BundleContents,
+    progress: &dyn Progress,
+) -> Result<BundleId> {
     let put = |name: &str, kind, body: &dyn Fn(&mut SectionWriter) -> Result<()>| {
         let mut out = SectionWriter::create(&folder.join(name), kind)?;
         body(&mut out)?;
@@ -99,7 +116,8 @@ fn write_files(folder: &Path, contents: &BundleContents) -> Result<BundleId> {
         names.push(entry.file.clone());
         if let Some(vectors) = output_vectors(&channel.model).filter(|v| contents.graphs.wants(v)) {
             let name = graph_file(&entry.file);
-            put(&name, FileKind::Graph, &|out| Graph::write(out, &vectors, &contents.graphs))?;
+            let settings = (&contents.graphs, progress);
+            put(&name, FileKind::Graph, &|out| Graph::write(out, &vectors, settings))?;
             names.push(name);
         }
         channels.push(entry);

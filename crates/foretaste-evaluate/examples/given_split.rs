@@ -68,6 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let fit = settings::trainers(profile, 42, &over, &progress);
     let job = Job {
+        graphs: foretaste_bundle::GraphConfig::default(),
         fit: fit.as_ref(),
         learn: &LearnConfig::default(),
         profile,

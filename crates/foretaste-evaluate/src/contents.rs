@@ -10,7 +10,7 @@ const HOUR_MS: f64 = 3_600_000.0;
 
 /// Contents with an empty configuration and without figures of quality; the caller completes the
 /// manifest.
-pub fn of(data: Assembled, channels: Vec<Channel>) -> BundleContents {
+pub fn of(data: Assembled, channels: Vec<Channel>, graphs: GraphConfig) -> BundleContents {
     let popularity = popularity(&data.interactions, data.window.1);
     let row = |id: &str| data.users.index_of(id);
     let segments = segments(&data.user_records, row, &data.interactions, &SegmentConfig::default());
@@ -24,7 +24,6 @@ pub fn of(data: Assembled, channels: Vec<Channel>) -> BundleContents {
     for item in &mut items {
         item.embedding = None;
     }
-    let graphs = GraphConfig::default();
     BundleContents { manifest, items, users, histories, popularity, segments, channels, graphs }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use foretaste_bundle::{BundleContents, BundleId};
+use foretaste_bundle::{BundleContents, BundleId, GraphConfig};
 use foretaste_core::{Progress, Result};
 use serde_json::{Map, Value, json};
 
@@ -21,6 +21,8 @@ pub struct Job<'a> {
     pub fit: &'a Fit<'a>,
     /// How weights are learned.
     pub learn: &'a LearnConfig,
+    /// Which channels get a graph.
+    pub graphs: GraphConfig,
     /// Name of the profile, for the manifest.
     pub profile: &'a str,
     /// The whole configuration as it is in force, for the manifest.
@@ -55,7 +57,7 @@ impl Job<'_> {
     pub fn train(&self, data: Assembled, root: &Path) -> Result<Trained> {
         let (contents, learned) = self.contents(data)?;
         let weights = contents.channels.iter().map(|c| (c.name.clone(), c.weight)).collect();
-        let id = foretaste_bundle::write(root, &contents)?;
+        let id = foretaste_bundle::write_watched(root, &contents, self.progress)?;
         Ok(Trained { id, weights, learned })
     }
 
@@ -64,7 +66,7 @@ impl Job<'_> {
         let place = (self.scratch, self.seed);
         let learned = learn::learn(&data, self.fit, self.learn, place, self.progress)?;
         let channels = (self.fit)(&data)?;
-        let mut contents = contents::of(data, channels);
+        let mut contents = contents::of(data, channels, self.graphs);
         if let Some(learned) = &learned {
             for channel in &mut contents.channels {
                 channel.weight = learned.weight(&channel.name).unwrap_or(channel.weight);

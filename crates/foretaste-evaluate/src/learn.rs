@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use foretaste_bundle::{Bundle, BundleContents, Channel};
+use foretaste_bundle::{Bundle, BundleContents, Channel, GraphChoice, GraphConfig};
 use foretaste_core::{Progress, Result, Rng, UserIdx};
 use foretaste_pipeline::{ChannelId, ChannelScores, Query, Scratch, Snapshot, channel_scores};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
@@ -187,7 +187,8 @@ pub(crate) fn scored(
     for (channel, &group) in channels.iter().zip(&group_of) {
         proposed[group] = proposed[group].max(channel.weight);
     }
-    let (_folder, snapshot) = temporary(scratch, &contents::of(reduced, channels))?;
+    let exact = GraphConfig { build: GraphChoice::Never, ..GraphConfig::default() };
+    let (_folder, snapshot) = temporary(scratch, &contents::of(reduced, channels, exact))?;
     let pool = collect(&snapshot, (&names, &group_of), judged, &held_out, progress)?;
     Ok(Scored { groups, proposed, pool })
 }

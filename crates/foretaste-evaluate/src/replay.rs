@@ -112,7 +112,7 @@ fn models(bundle: &Bundle) -> Vec<(String, Vec<String>, f32)> {
 
 /// The evaluation scene with some channels at the same weight instead of the blend.
 pub(crate) fn only(channels: &[String]) -> SceneConfig {
-    let level = ChannelConfig { weight: Some(1.0), quota: 0 };
+    let level = ChannelConfig { weight: Some(1.0), quota: 0, ..Default::default() };
     SceneConfig {
         channels: channels.iter().map(|name| (name.clone(), level)).collect(),
         bundle_channels: false,

@@ -6,6 +6,7 @@ use foretaste_core::{BitSet, ItemIdx};
 
 use crate::executor::Executor;
 use crate::plan::Planned;
+use crate::stop::Watch;
 
 /// In a column of ranks: the channel did not propose the item.
 pub(crate) const NOT_PROPOSED: u32 = u32::MAX;
@@ -45,10 +46,12 @@ impl Candidates {
         &mut self,
         plan: &[Planned<'_>],
         (allowed, n): (&BitSet, usize),
-        executor: &Executor,
+        (executor, watch): (&Executor, &mut Watch),
     ) -> usize {
         self.reserve_columns(plan.len());
+        watch.limit(plan, &mut self.scratch);
         executor.search(plan, (allowed, n), (&mut self.scratch, &mut self.proposals));
+        watch.account(plan, &self.scratch, &mut self.proposals);
         self.members.reset_empty(allowed.len());
         for &(item, _) in self.proposals[..plan.len()].iter().flatten() {
             self.members.insert(item);

@@ -1,6 +1,7 @@
 //! Why, and why not: everything a request would say about one item, through the very stages that
 //! answer it.
 
+use foretaste_bundle::{Meter, Stop};
 use foretaste_core::topk::by_rank;
 use foretaste_core::{Error, ItemIdx, Result};
 
@@ -155,6 +156,7 @@ fn channels(
     let mut said = Vec::with_capacity(ranking.plan.len());
     for (c, channel) in ranking.plan.iter().enumerate() {
         let own = &mut scratch.candidates.scratch[c];
+        own.limit(Meter::new(channel.budget, Stop::default()));
         channel.recall.prepare(own);
         channel.recall.search(&scratch.allowed, n_allowed, own, &mut found);
         found.sort_by(by_rank);

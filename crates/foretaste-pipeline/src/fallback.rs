@@ -51,6 +51,6 @@ fn serves(
 }
 
 fn search(request: &Request<'_>, plan: &[Planned<'_>], scratch: &mut Scratch) {
-    let Scratch { candidates, allowed, executor, .. } = scratch;
-    candidates.search(plan, (allowed, request.proposals()), executor);
+    let Scratch { candidates, allowed, executor, watch, .. } = scratch;
+    candidates.search(plan, (allowed, request.proposals()), (executor, watch));
 }

@@ -37,6 +37,7 @@ pub use channel_scores::{ChannelColumn, ChannelScores, channel_scores};
 pub use executor::Executor;
 pub use explain::{ChannelExplanation, Explanation, explain};
 pub use filter::{AttributeIs, FilterExpr, PriceRange};
+pub use foretaste_bundle::Stop;
 pub use listing::{Listing, listing};
 pub use outcome::{
     BuiltIn, ChannelId, Degraded, Fallback, FilterKind, Outcome, ReasonNote, SlateItem, StageWork,
@@ -46,4 +47,3 @@ pub use run::{Scratch, run};
 pub use scene::{ChannelConfig, FilterConfig, Merge, Scene, SceneConfig, Scenes};
 pub use similar::similar;
 pub use snapshot::{Snapshot, TrendWindow, Trends};
-pub use stop::Stop;

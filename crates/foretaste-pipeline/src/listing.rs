@@ -31,7 +31,7 @@ impl Listing {
     }
 
     fn scene(self) -> Scene {
-        let only = ChannelConfig { weight: Some(1.0), quota: 0 };
+        let only = ChannelConfig { weight: Some(1.0), quota: 0, ..Default::default() };
         let config = SceneConfig {
             channels: BTreeMap::from([(self.channel().name().to_owned(), only)]),
             bundle_channels: false,

@@ -121,10 +121,12 @@ pub enum Degraded {
     ChannelMissing(String),
     /// The channel gave no finite score and was left out.
     ChannelFailed(ChannelId),
-    /// The channel had not begun when the request's time was over, and was left out.
+    /// The channel had not ended when the request's time was over, and was left out.
     ChannelLate(ChannelId),
     /// The channel is outside of the process and gave no usable answer; it was left out.
     ChannelAway(ChannelId),
+    /// The channel used up its budget of work; what it had found by then takes part.
+    ChannelCut(ChannelId),
     /// So many slots of the slate break a cap, because every candidate would have.
     CapsRelaxed(usize),
     /// The slate has so many items fewer of a channel than its quota.

@@ -19,6 +19,8 @@ pub(crate) struct Planned<'a> {
     pub weight: f32,
     /// Items that the answer owes to it.
     pub quota: usize,
+    /// Multiply-adds that it may take; 0: any number.
+    pub budget: usize,
     pub recall: Box<dyn Recall + 'a>,
 }
 
@@ -44,10 +46,13 @@ pub(crate) fn channels<'a>(
         if (weight == 0.0 && setting.quota == 0) || (is_asked(id) && !personal) {
             continue;
         }
-        let ahead = if fallback.is_none() { request.ahead } else { &[] };
-        if let Some(recall) = recall(request, id, (asked, ahead)) {
+        // What was searched ahead was searched without a budget.
+        let usable = fallback.is_none() && setting.work_budget == 0;
+        let ahead = if usable { request.ahead } else { &[] };
+        if let Some(recall) = recall(request, (id, setting.ef_search), (asked, ahead)) {
             let quota = setting.quota * request.k / request.scene.config().k;
-            planned.push((name, Planned { id, weight, quota: quota.min(setting.quota), recall }));
+            let (quota, budget) = (quota.min(setting.quota), setting.work_budget);
+            planned.push((name, Planned { id, weight, quota, budget, recall }));
         }
     }
     planned.sort_by_key(|&(name, _)| name);
@@ -74,6 +79,12 @@ pub(crate) fn models<'a>(request: &Request<'a>) -> Vec<(ChannelId, f32, &'a Load
     models
 }
 
+/// The work that a channel of the bundle may do for a request.
+pub(crate) fn work_budget(request: &Request<'_>, channel: &LoadedChannel) -> usize {
+    let named = request.scene.config().channels.get(channel.name());
+    named.map_or(0, |setting| setting.work_budget)
+}
+
 /// The channel that a fallback puts in the place of the user's past.
 pub(crate) fn stand_in(fallback: Fallback) -> Option<ChannelId> {
     match fallback {
@@ -96,7 +107,7 @@ fn settings<'a>(
     let models = snapshot.bundle.channels().iter().enumerate().map(move |(i, channel)| {
         let default = if scene.bundle_channels { channel.weight() } else { 0.0 };
         let named = scene.channels.get(channel.name());
-        let learned = ChannelConfig { weight: Some(default), quota: 0 };
+        let learned = ChannelConfig { weight: Some(default), ..ChannelConfig::default() };
         let setting = named.map_or(learned, |c| ChannelConfig {
             weight: Some(c.weight.unwrap_or(channel.weight())),
             ..*c
@@ -118,7 +129,7 @@ fn settings<'a>(
 /// The channel bound to this request; `None` when it has nothing to ask with.
 fn recall<'a>(
     request: &Request<'a>,
-    id: ChannelId,
+    (id, ef_search): (ChannelId, usize),
     (asked, ahead): (&Asked, &'a [Ahead<'a>]),
 ) -> Option<Box<dyn Recall + 'a>> {
     let snapshot = request.snapshot;
@@ -126,7 +137,7 @@ fn recall<'a>(
         ChannelId::Bundle(i) => {
             let model = &snapshot.bundle.channels()[usize::from(i)];
             let found = ahead.iter().find(|ahead| ahead.channel == usize::from(i));
-            let recall = ModelRecall::new(model, asked.clone());
+            let recall = ModelRecall::new(model, asked.clone()).broadly(ef_search);
             return Some(Box::new(recall.searched(found.map(|ahead| ahead.found))));
         }
         ChannelId::External(i) => return Some(Box::new(external_list(request, i)?)),
@@ -149,7 +160,7 @@ fn recall<'a>(
         BuiltIn::Session => {
             let model = snapshot.strongest_model()?;
             let session = request.query.usable_session(snapshot.bundle.n_items());
-            Box::new(ModelRecall::new(model, session.into()))
+            Box::new(ModelRecall::new(model, session.into()).broadly(ef_search))
         }
         BuiltIn::Static => Box::new(fixed_list(request)),
     })

@@ -82,12 +82,19 @@ pub struct ModelRecall<'a> {
     asked_with: Arc<[(ItemIdx, f32)]>,
     /// The user's vector and the result of the search, where they are known.
     searched: Option<&'a Asking>,
+    /// Breadth of a walk through a graph; 0: as the channel does.
+    ef: usize,
 }
 
 impl<'a> ModelRecall<'a> {
     /// Asks `channel` with items and their weights (ascending by item, distinct, positive).
     pub fn new(channel: &'a LoadedChannel, asked_with: Arc<[(ItemIdx, f32)]>) -> Self {
-        Self { channel, asked_with, searched: None }
+        Self { channel, asked_with, searched: None, ef: 0 }
+    }
+
+    /// Lets walks through a graph keep the best `ef` nodes on their way.
+    pub(crate) fn broadly(self, ef: usize) -> Self {
+        Self { ef, ..self }
     }
 
     /// Takes over what a search of many users has found for this one, instead of searching.
@@ -116,7 +123,7 @@ impl Recall for ModelRecall<'_> {
         if let Some(searched) = self.searched {
             out.extend_from_slice(&searched.found);
         } else if !self.asked_with.is_empty() {
-            self.channel.search(allowed, n, scratch, out);
+            self.channel.search_broadly(allowed, (n, self.ef), scratch, out);
         }
     }
 

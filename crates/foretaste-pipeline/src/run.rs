@@ -1,6 +1,6 @@
 //! One request from recall to slate.
 
-use foretaste_bundle::ChannelScratch;
+use foretaste_bundle::{ChannelScratch, Stop};
 use foretaste_core::{BitSet, ItemIdx, Limits};
 
 use crate::batch::Ahead;
@@ -9,7 +9,7 @@ use crate::executor::Executor;
 use crate::merge::Merged;
 use crate::outcome::{Fallback, Outcome, StageWork};
 use crate::plan::{self, Planned};
-use crate::stop::{Stop, Watch};
+use crate::stop::Watch;
 use crate::{Query, Scene, Snapshot, fallback, fill, mask, merge, respond, shape};
 
 /// Proposals of a channel for each item of the answer, at least.
@@ -32,7 +32,7 @@ impl Scratch {
         self.executor = executor;
     }
 
-    /// Lets further requests with this scratch be stopped: models that have not begun to search
+    /// Lets further requests with this scratch be stopped: models that have not ended their search
     /// when the sign is set take no part, and the answer names them as late.
     pub fn set_stop(&mut self, stop: Stop) {
         self.watch.stop = stop;
@@ -120,7 +120,7 @@ pub(crate) fn rank<'a>(
     let mut ranking = ranked(request, (work, plan, fallback), keep, scratch);
     ranking.merged.degraded.extend(plan::missing(request));
     ranking.merged.degraded.extend(plan::unanswered(request));
-    ranking.merged.degraded.extend(scratch.watch.late());
+    ranking.merged.degraded.extend(scratch.watch.ended_early());
     ranking
 }
 

@@ -16,6 +16,8 @@ use crate::outcome::Fallback;
 pub const CANDIDATES: usize = 100;
 /// Channels that one scene may name; with the bundle's own they stay below 64 in a request.
 const MOST_CHANNELS: usize = 32;
+/// Breadth of a search through a graph.
+const MOST_EF: usize = 20_000;
 /// Candidates that each channel may be asked for.
 const MOST_CANDIDATES: usize = 10_000;
 
@@ -56,6 +58,12 @@ pub struct ChannelConfig {
     /// At least this many items of an answer of `k` are among the channel's best `4 k` proposals,
     /// when it proposes as many; smaller answers get their share of it.
     pub quota: usize,
+    /// Where the channel has a graph: nodes that a search keeps on its way, efSearch. 0: 1.5 for
+    /// each item that is looked for, and 64.
+    pub ef_search: usize,
+    /// Multiply-adds that the channel may take for one request, 0: any number. What it found until
+    /// then takes part, and the answer names the channel.
+    pub work_budget: usize,
 }
 
 /// How scores of channels become one score.
@@ -154,6 +162,10 @@ impl SceneConfig {
         if let Some((channel, _)) = self.channels.iter().find(|(_, c)| c.weight.is_some_and(wrong))
         {
             return bad(format!("channel {channel}: the weight must be finite and not negative"));
+        }
+        if let Some((channel, c)) = self.channels.iter().find(|(_, c)| c.ef_search > MOST_EF) {
+            let ef = c.ef_search;
+            return bad(format!("channel {channel}: ef_search = {ef} is not within 0..={MOST_EF}"));
         }
         if self.channels.values().map(|c| c.quota).sum::<usize>() > self.k {
             return bad(format!("the quotas of its channels sum to more than k = {}", self.k));

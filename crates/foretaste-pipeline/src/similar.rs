@@ -1,6 +1,7 @@
 //! Items like a given one: each model's neighbours as a short list, merged, filled up and shaped
 //! like any answer.
 
+use foretaste_bundle::{LoadedChannel, Meter};
 use foretaste_core::ItemIdx;
 
 use crate::candidates::Candidates;
@@ -43,14 +44,14 @@ pub fn similar(
         search(&request, &plan, scratch);
     }
     let mut ranking = ranked(&request, (work, plan, fallback), shape::pool_size(&request), scratch);
-    ranking.merged.degraded.extend(scratch.watch.late());
+    ranking.merged.degraded.extend(scratch.watch.ended_early());
     finish(&request, ranking, scratch)
 }
 
 fn search(request: &Request<'_>, plan: &[Planned<'_>], scratch: &mut Scratch) -> usize {
     let n = request.proposals();
-    let Scratch { candidates, allowed, executor, .. } = scratch;
-    Candidates::search(candidates, plan, (allowed, n), executor)
+    let Scratch { candidates, allowed, executor, watch, .. } = scratch;
+    Candidates::search(candidates, plan, (allowed, n), (executor, watch))
 }
 
 /// The neighbours that each model of the scene knows, in order of the models' names.
@@ -61,17 +62,21 @@ fn neighbours<'a>(request: &Request<'a>, item: ItemIdx, scratch: &mut Scratch) -
     watch.begin();
     let mut found = Vec::new();
     let models = plan::models(request).into_iter().filter(|_| known);
-    let list = |(id, weight, model): (ChannelId, f32, &'a foretaste_bundle::LoadedChannel)| {
+    let list = |(id, weight, model): (ChannelId, f32, &'a LoadedChannel)| {
         if watch.stop.is_set() {
             watch.note(id, true);
             return None;
         }
         found.clear();
+        watch.limit_one(plan::work_budget(request, model), similar);
         model.similar(item, allowed, n, similar, &mut found);
+        watch.account_one(id, similar, &mut found);
         let recall = Box::new(ListRecall::new(found.clone()));
-        Some(Planned { id, weight, quota: 0, recall })
+        Some(Planned { id, weight, quota: 0, budget: 0, recall })
     };
-    models.filter_map(list).collect()
+    let planned = models.filter_map(list).collect();
+    similar.limit(Meter::default());
+    planned
 }
 
 /// The most popular items that share a category with `item`.
@@ -87,5 +92,5 @@ fn same_category<'a>(request: &Request<'a>, item: ItemIdx, scratch: &Scratch) ->
     let scored = best.map(|&i| (i, tables.popular.scores[i as usize]));
     let recall = Box::new(ListRecall::new(scored.collect()));
     let id = ChannelId::BuiltIn(BuiltIn::Popular);
-    Planned { id, weight: FILL_WEIGHT, quota: 0, recall }
+    Planned { id, weight: FILL_WEIGHT, quota: 0, budget: 0, recall }
 }

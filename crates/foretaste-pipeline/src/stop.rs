@@ -1,37 +1,17 @@
 //! When a request has used up its time: whoever computes it sets a sign, and models that have not
-//! begun to search by then take no part. Time itself stays outside; a request that nobody stops
-//! is the pure function that it was.
+//! ended their search by then take no part. Time itself stays outside; a request that nobody stops
+//! is the pure function that it was. A budget of work is no matter of time: what a model found
+//! within it takes part, and the answer says that the model ended early.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use foretaste_bundle::{ChannelScratch, Scan};
+use foretaste_bundle::{ChannelScratch, Ended, Meter, Scan, Stop};
 use foretaste_core::{BitSet, ItemIdx};
 
 use crate::outcome::{ChannelId, Degraded};
 use crate::plan::Planned;
 use crate::recall::Recall;
-
-/// A sign for one request that its time is over. Clones are the same sign.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Option<Arc<AtomicBool>>);
-
-impl Stop {
-    /// A sign that may be set. The default is one that never is.
-    pub fn new() -> Self {
-        Self(Some(Arc::default()))
-    }
-
-    /// Says that the time is over.
-    pub fn set(&self) {
-        self.0.iter().for_each(|sign| sign.store(true, Relaxed));
-    }
-
-    /// Whether the time is over.
-    pub fn is_set(&self) -> bool {
-        self.0.as_ref().is_some_and(|sign| sign.load(Relaxed))
-    }
-}
 
 /// The channels of one request that the sign concerns.
 #[derive(Default)]
@@ -39,17 +19,60 @@ pub(crate) struct Watch {
     pub stop: Stop,
     /// Each with whether it came too late.
     channels: Vec<(ChannelId, Arc<AtomicBool>)>,
+    /// Those that used up their budget.
+    cut: Vec<ChannelId>,
 }
 
 impl Watch {
     /// Forgets the channels of the request before.
     pub fn begin(&mut self) {
         self.channels.clear();
+        self.cut.clear();
+    }
+
+    /// Bounds what each channel of a plan may do with its scratch.
+    pub fn limit(&self, plan: &[Planned<'_>], scratch: &mut [ChannelScratch]) {
+        let bounded = plan.iter().zip(scratch);
+        bounded.for_each(|(channel, scratch)| self.limit_one(channel.budget, scratch));
+    }
+
+    /// Bounds what one channel may do with its scratch: until the sign, and within the budget.
+    pub fn limit_one(&self, budget: usize, scratch: &mut ChannelScratch) {
+        scratch.limit(Meter::new(budget, self.stop.clone()));
+    }
+
+    /// Takes note of the channels of a plan that ended early; what was stopped has no proposals.
+    pub fn account(
+        &mut self,
+        plan: &[Planned<'_>],
+        scratch: &[ChannelScratch],
+        proposals: &mut [Vec<(ItemIdx, f32)>],
+    ) {
+        for ((channel, scratch), proposals) in plan.iter().zip(scratch).zip(proposals) {
+            self.account_one(channel.id, scratch, proposals);
+        }
+    }
+
+    /// As [`Watch::account`] for one channel.
+    pub fn account_one(
+        &mut self,
+        channel: ChannelId,
+        scratch: &ChannelScratch,
+        proposals: &mut Vec<(ItemIdx, f32)>,
+    ) {
+        match scratch.ended() {
+            Some(Ended::Budget) => self.cut.push(channel),
+            Some(Ended::Stopped) => {
+                self.note(channel, true);
+                proposals.clear();
+            }
+            None => {}
+        }
     }
 
     /// Lets the channels that ask a model notice the sign; the others cost too little.
     pub fn over<'a>(&mut self, plan: Vec<Planned<'a>>) -> Vec<Planned<'a>> {
-        if self.stop.0.is_none() {
+        if !self.stop.is_some() {
             return plan;
         }
         plan.into_iter().map(|channel| self.over_one(channel)).collect()
@@ -70,14 +93,20 @@ impl Watch {
         late
     }
 
-    /// The channels that came too late, each once.
-    pub fn late(&self) -> Vec<Degraded> {
+    /// The channels that came too late, and those that used up their budget, each once.
+    pub fn ended_early(&self) -> Vec<Degraded> {
         let late = self.channels.iter().filter(|(_, late)| late.load(Relaxed));
-        let mut ids: Vec<ChannelId> = late.map(|&(id, _)| id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.into_iter().map(Degraded::ChannelLate).collect()
+        let late = once_each(late.map(|&(id, _)| id).collect());
+        let cut = once_each(self.cut.clone());
+        let late = late.into_iter().map(Degraded::ChannelLate);
+        late.chain(cut.into_iter().map(Degraded::ChannelCut)).collect()
     }
+}
+
+fn once_each(mut ids: Vec<ChannelId>) -> Vec<ChannelId> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// A channel that proposes nothing and says nothing once it came too late.
@@ -123,7 +152,7 @@ impl Recall for Stoppable<'_> {
     }
 
     fn score(&self, items: &[ItemIdx], scratch: &ChannelScratch, out: &mut [f32]) {
-        if self.is_late() {
+        if self.is_late() || scratch.ended() == Some(Ended::Stopped) {
             out.fill(0.0);
         } else {
             self.inner.score(items, scratch, out);
@@ -136,7 +165,7 @@ impl Recall for Stoppable<'_> {
         scratch: &mut ChannelScratch,
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
-        if self.is_late() {
+        if self.is_late() || scratch.ended() == Some(Ended::Stopped) {
             out.clear();
         } else {
             self.inner.contributions(item, scratch, out);
@@ -208,7 +237,7 @@ mod tests {
         let mut watch = Watch { stop: stop.clone(), ..Watch::default() };
         let channel = |i| {
             let recall = Box::new(Slow(stop.clone()));
-            Planned { id: ChannelId::Bundle(i), weight: 1.0, quota: 0, recall }
+            Planned { id: ChannelId::Bundle(i), weight: 1.0, quota: 0, budget: 0, recall }
         };
         let plan = watch.over(vec![channel(0), channel(1)]);
         let mut scratch = [ChannelScratch::default(), ChannelScratch::default()];
@@ -216,13 +245,13 @@ mod tests {
         let allowed = BitSet::empty(10);
         Executor::Inline.search(&plan, (&allowed, 5), (&mut scratch, &mut found));
         assert_eq!(found, [vec![(7, 1.0)], vec![]]);
-        assert_eq!(watch.late(), [Degraded::ChannelLate(ChannelId::Bundle(1))]);
+        assert_eq!(watch.ended_early(), [Degraded::ChannelLate(ChannelId::Bundle(1))]);
         let mut said = [9.0];
         plan[0].recall.score(&[7], &scratch[0], &mut said);
         assert_eq!(said, [1.0]);
         plan[1].recall.score(&[7], &scratch[1], &mut said);
         assert_eq!(said, [0.0]);
         watch.begin();
-        assert_eq!(watch.late(), []);
+        assert_eq!(watch.ended_early(), []);
     }
 }

@@ -221,6 +221,9 @@ fn degraded_text(snapshot: &Snapshot, degraded: &Degraded) -> String {
         Degraded::ChannelAway(id) => {
             format!("channel {} gave no answer and is left out", snapshot.channel_name(*id))
         }
+        Degraded::ChannelCut(id) => {
+            format!("channel {} used up its budget of work", snapshot.channel_name(*id))
+        }
         Degraded::CapsRelaxed(n) => format!("{n} places break a cap: nothing else was left"),
         Degraded::QuotaUnmet { channel, missing } => {
             format!("channel {} is {missing} short of its quota", snapshot.channel_name(*channel))
@@ -235,6 +238,7 @@ pub(crate) fn degraded_reason(degraded: &Degraded) -> &'static str {
         Degraded::ChannelFailed(_) => "channel_failed",
         Degraded::ChannelLate(_) => "channel_late",
         Degraded::ChannelAway(_) => "channel_away",
+        Degraded::ChannelCut(_) => "channel_cut",
         Degraded::CapsRelaxed(_) => "caps_relaxed",
         Degraded::QuotaUnmet { .. } => "quota_unmet",
     }

@@ -54,7 +54,7 @@ fn lean(scene: &SceneConfig) -> SceneConfig {
 
 /// What is popular and not filtered out.
 fn popular(scene: &SceneConfig) -> SceneConfig {
-    let only = ChannelConfig { weight: Some(1.0), quota: 0 };
+    let only = ChannelConfig { weight: Some(1.0), quota: 0, ..Default::default() };
     let channels = [("popular".to_owned(), only)].into();
     SceneConfig { bundle_channels: false, channels, ..lean(scene) }
 }

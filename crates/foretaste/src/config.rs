@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use foretaste_bundle::GraphConfig;
 use foretaste_cache::CacheConfig;
 use foretaste_core::EventWeights;
 use foretaste_ingest::tables::SourceConfig;
@@ -62,6 +63,8 @@ pub struct TrainSection {
     pub keep_bundles: usize,
     /// Settings of single models, laid over the profile's.
     pub models: Table,
+    /// Which channels of vectors get a graph.
+    pub graph: GraphConfig,
 }
 
 /// Everything that is wrong with a configuration.
@@ -115,6 +118,7 @@ impl Config {
             outcome.unwrap_or_else(|e| problems.push(Problem(e.to_string())));
         };
         check(config.serve.check());
+        check(config.train.graph.check());
         check(Scenes::new(config.scenes.clone()).map(|_| ()));
         for source in &mut config.source {
             check(source.expand());

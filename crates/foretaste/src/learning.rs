@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use foretaste_bundle::GraphConfig;
 use foretaste_core::{EventBatch, EventWeights, Item, Progress, User};
 use foretaste_evaluate::assemble::{Assembled, assemble};
 use foretaste_evaluate::job::Job;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub seed: u64,
     /// What lies over the profile: what `tune` found, then the configuration.
     pub over: Value,
+    /// Which channels get a graph.
+    pub graphs: GraphConfig,
     /// How weights are learned.
     pub learn: LearnConfig,
     /// What the manifest says about it.
@@ -70,13 +73,15 @@ impl Settings {
             &mut over,
             &serde_json::to_value(&run.config.train.models)?,
         );
+        let graphs = run.config.train.graph;
         let manifest = json!({
             "event_weights": run.config.events,
             "models": over,
             "profile": profile,
         });
         let scratch = run.bundles();
-        Ok(Self { profile, seed, over, learn: LearnConfig::default(), manifest, scratch })
+        let learn = LearnConfig::default();
+        Ok(Self { profile, seed, over, graphs, learn, manifest, scratch })
     }
 
     /// The trainers with these settings bound.
@@ -87,6 +92,7 @@ impl Settings {
     /// The job that uses `fit`.
     pub fn job<'a>(&'a self, fit: &'a Fit<'a>, progress: &'a dyn Progress) -> Job<'a> {
         Job {
+            graphs: GraphConfig { seed: self.seed, ..self.graphs },
             fit,
             learn: &self.learn,
             profile: &self.profile,

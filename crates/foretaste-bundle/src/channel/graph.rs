@@ -4,11 +4,14 @@
 //! approximate, so it is built only for catalogues where a scan of all rows costs much more
 //! (`docs/vector-search.md`), and what it finds is scored exactly afterwards.
 
-use foretaste_core::{Error, ItemIdx, Matrix, Result};
+use foretaste_core::{Error, ItemIdx, Matrix, Progress, Result};
+use serde::{Deserialize, Serialize};
 
+use super::meter::Meter;
 use super::vectors::{ByteRows, VectorIndex};
 use crate::format::{Column, SectionReader, SectionWriter};
-use crate::kernels::{ByteQuery, padded_len};
+use crate::kernels::select::BLOCK;
+use crate::kernels::{ByteQuery, dot_i8, padded_len};
 
 mod build;
 mod pool;
@@ -19,9 +22,12 @@ pub(crate) use walk::WalkScratch;
 use walk::{Layer, NONE, Target};
 
 /// Which channels of vectors get a graph, and how it is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct GraphConfig {
-    /// Bytes of vectors (items x dimensions, dimensions up to the next multiple of 64) from which a
+    /// Whether there is one at all.
+    pub build: GraphChoice,
+    /// With `auto`: bytes of vectors (items x dimensions, dimensions up to the next multiple of 64) from which a
     /// graph is built; below, a scan of all rows is about as fast and exact.
     pub from_bytes: usize,
     /// Links that a new item chooses, M; an item keeps up to twice as many. 2 to 64.
@@ -29,12 +35,32 @@ pub struct GraphConfig {
     /// Items that are kept in the search for a new item's neighbours, efConstruction.
     pub ef_construction: usize,
     /// Seed of the order in which items enter.
+    #[serde(skip)]
     pub seed: u64,
+}
+
+/// Which vectors get a graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GraphChoice {
+    /// Those of catalogues that are large enough.
+    #[default]
+    Auto,
+    /// All, however few.
+    Always,
+    /// None: every search is a scan, and exact.
+    Never,
 }
 
 impl Default for GraphConfig {
     fn default() -> Self {
-        Self { from_bytes: 32 << 20, links: 16, ef_construction: 200, seed: 1 }
+        Self {
+            build: GraphChoice::Auto,
+            from_bytes: 32 << 20,
+            links: 16,
+            ef_construction: 200,
+            seed: 1,
+        }
     }
 }
 
@@ -61,7 +87,13 @@ impl GraphConfig {
 
     /// Whether these vectors get a graph.
     pub(crate) fn wants(&self, items: &Matrix) -> bool {
-        items.n_rows > 1 && items.n_rows * padded_len(items.n_cols) >= self.from_bytes
+        let bytes = items.n_rows * padded_len(items.n_cols);
+        let wanted = match self.build {
+            GraphChoice::Auto => bytes >= self.from_bytes,
+            GraphChoice::Always => true,
+            GraphChoice::Never => false,
+        };
+        wanted && items.n_rows > 1
     }
 }
 
@@ -78,9 +110,9 @@ pub(crate) struct Graph {
     links: Column<u32>,
     /// Items taken at random.
     sample: Column<u32>,
-    /// The sample's rows side by side, and their places.
+    /// The sample's rows side by side, and the sums of their bytes.
     sample_rows: Vec<i8>,
-    sample_places: Vec<u32>,
+    sample_sums: Vec<i32>,
 }
 
 impl Graph {
@@ -91,10 +123,12 @@ impl Graph {
     pub(crate) fn write(
         out: &mut SectionWriter,
         items: &Matrix,
-        config: &GraphConfig,
+        (config, progress): (&GraphConfig, &dyn Progress),
     ) -> Result<()> {
         let rows = ByteRows::of(items);
-        let (mut order, links) = build::build(&rows.bytes, rows.padded, config);
+        progress.start("graph", Some(items.n_rows as u64), "items");
+        let (mut order, links) = build::build(&rows.bytes, rows.padded, (config, progress));
+        progress.finish();
         order.truncate(SAMPLE);
         out.put(&[2 * config.links as u64, config.ef_construction as u64, config.seed])?;
         out.put(&order)?;
@@ -122,15 +156,16 @@ impl Graph {
             return bad("a link leads to what is no item");
         }
         let row = |&item: &u32| &vectors.bytes()[item as usize * padded..][..padded];
-        let sample_rows = in_sample.iter().flat_map(row).copied().collect();
-        let sample_places = (0..in_sample.len() as u32).collect();
+        let sample_rows: Vec<i8> = in_sample.iter().flat_map(row).copied().collect();
+        let sum = |row: &[i8]| row.iter().map(|&b| i32::from(b)).sum();
+        let sample_sums = sample_rows.chunks_exact(padded).map(sum).collect();
         input.finish()?;
-        Ok(Self { stride, links, sample, sample_rows, sample_places })
+        Ok(Self { stride, links, sample, sample_rows, sample_sums })
     }
 
-    /// The best `ef` items by bytes that a walk finds, best first. It sets out from the best of a
-    /// sample: a user with several interests is between them, and from one start the walk would
-    /// end in one of them.
+    /// The best `most` items by bytes (`ef` if that is more) of those that a walk of breadth `ef`
+    /// scores, in any order. It sets out from the best of a sample: a user with several interests
+    /// is between them, and from one start the walk would end in one of them.
     ///
     /// # Cost
     /// The rows of the sample, and about five rows for each of `ef`.
@@ -138,22 +173,37 @@ impl Graph {
         &self,
         rows: &[i8],
         query: ByteQuery<'_>,
-        ef: usize,
-        scratch: &'a mut WalkScratch,
-    ) -> impl Iterator<Item = ItemIdx> + use<'a> {
+        (ef, most): (usize, usize),
+        (scratch, meter): (&'a mut WalkScratch, &mut Meter),
+    ) -> impl Iterator<Item = (ItemIdx, i32)> + use<'a> {
         let padded = query.len();
         let score = |_: u32, product: i32| product;
-        scratch.begin(self.sample_places.len(), STARTS);
-        let sample = Target { bytes: &self.sample_rows, padded, query };
-        scratch.offer(&self.sample_places, sample, score);
-        let (mut starts, members) = ([NONE; STARTS], self.sample.get());
-        let best = scratch.pool.iter().map(|(place, _)| members[place as usize]);
-        starts.iter_mut().zip(best).for_each(|(start, item)| *start = item);
+        let mut starts = [NONE; STARTS];
+        self.starts(query, scratch, &mut starts);
         let target = Target { bytes: rows, padded, query };
-        scratch.begin(rows.len() / padded, ef);
-        scratch.offer(&starts, target, score);
-        scratch.walk(Layer { links: self.links.get(), stride: self.stride }, target, score);
-        scratch.pool.iter().map(|(item, _)| item)
+        scratch.begin(rows.len() / padded, ef, most);
+        if meter.spend(self.sample_rows.len() / 4) {
+            scratch.offer(&starts, target, score);
+        }
+        let layer = Layer { links: self.links.get(), stride: self.stride };
+        // Rows that are read one by one take four times as long.
+        scratch.walk(layer, target, score, |n_rows| meter.spend(n_rows * padded));
+        scratch.pool.kept()
+    }
+
+    /// The best of the sample.
+    fn starts(&self, query: ByteQuery<'_>, scratch: &mut WalkScratch, starts: &mut [u32]) {
+        let members = self.sample.get();
+        scratch.pool.reset(1, starts.len());
+        let rows = self.sample_rows.chunks(BLOCK * query.len());
+        for ((rows, sums), members) in
+            rows.zip(self.sample_sums.chunks(BLOCK)).zip(members.chunks(BLOCK))
+        {
+            let mut products = [0; BLOCK];
+            dot_i8(query.bytes(), rows, sums, &mut products[..sums.len()]);
+            scratch.pool.offer(members, &products[..sums.len()]);
+        }
+        starts.iter_mut().zip(scratch.pool.kept()).for_each(|(start, (item, _))| *start = item);
     }
 
     /// Bytes of the graph without the rows that searches read anyway.

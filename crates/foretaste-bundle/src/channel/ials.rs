@@ -122,12 +122,15 @@ impl LoadedIals {
     /// Multiply-adds of folding in and searching: a factored system, or about 20 steps of
     /// conjugate gradients.
     pub(crate) fn work(&self, n: usize) -> usize {
+        self.fold_in_work(n) + self.vectors.work()
+    }
+
+    pub(crate) fn fold_in_work(&self, n: usize) -> usize {
         let dims = self.vectors.dims();
-        let fold_in = match dims {
+        match dims {
             0..=MAX_FACTORED_DIMS => n * dims * dims / 2 + dims.pow(3) / 3,
             _ => 20 * (dims * dims + 2 * n * dims),
-        };
-        fold_in + self.vectors.work()
+        }
     }
 
     /// Leaves the user's vector in `scratch.query` and, up to 128 dimensions, the factored system

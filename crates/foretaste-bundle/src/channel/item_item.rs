@@ -59,6 +59,11 @@ impl LoadedItemItem {
         4 * n * self.indices.get().len() / self.n_items.max(1)
     }
 
+    /// The part of one item.
+    pub(crate) fn row_work(&self, item: ItemIdx) -> usize {
+        4 * self.similar().row(item as usize).0.len()
+    }
+
     pub(crate) fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
         let similar = self.similar();
         let additions = history.iter().map(|&(item, _)| similar.row(item as usize).0.len()).sum();

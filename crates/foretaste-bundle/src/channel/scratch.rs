@@ -6,6 +6,7 @@ use foretaste_core::{BitSet, ItemIdx};
 use super::accumulator::Accumulator;
 use super::graph::WalkScratch;
 use super::item_item::scale_of;
+use super::meter::{Ended, Meter};
 
 /// Buffers that hold the prepared user and all intermediate values; nothing is allocated once they
 /// have grown to the size of the catalogue.
@@ -28,6 +29,9 @@ pub struct ChannelScratch {
     pub(crate) exact: Vec<f32>,
     /// A search through a graph.
     pub(crate) walk: WalkScratch,
+    /// What the channel may still do, and how many items of the history it took, at most.
+    pub(crate) meter: Meter,
+    pub(crate) taken: usize,
     /// Selection of the best.
     pub(crate) top: TopK,
     /// The system of a fold-in, or its Cholesky factor.
@@ -46,10 +50,21 @@ impl ChannelScratch {
         &self.query
     }
 
+    /// Bounds the work of all further calls with this scratch.
+    pub fn limit(&mut self, meter: Meter) {
+        self.meter = meter;
+    }
+
+    /// Why the channel ended early since it was last limited, if it did.
+    pub fn ended(&self) -> Option<Ended> {
+        self.meter.ended()
+    }
+
     /// Leaves a vector as `prepare` would, for `search` and `score`.
     pub fn set_vector(&mut self, vector: &[f32]) {
         self.query.clear();
         self.query.extend_from_slice(vector);
+        self.taken = usize::MAX;
     }
 
     /// The best `n` allowed items by their sums times `scale` (empty: 1), best first.

@@ -11,6 +11,7 @@ use foretaste_core::{BitSet, Error, ItemIdx, Matrix, Result};
 
 use super::ChannelScratch;
 use super::graph::Graph;
+use super::meter::Meter;
 use crate::contents::MAX_FACTORS;
 use crate::format::{Column, SectionReader, SectionWriter};
 use crate::kernels::pack::PackedRows;
@@ -162,8 +163,9 @@ impl VectorIndex {
         }
         if !self.walk(allowed, (n, ef), scratch) {
             scratch.top.reset(by_bytes(n));
-            let all = 0..allowed.words().len();
-            self.scan(allowed, all, &scratch.query_i8, &mut scratch.top);
+            let all = 0..self.affordable(&mut scratch.meter);
+            let (query, top, meter) = (&scratch.query_i8, &mut scratch.top, &mut scratch.meter);
+            self.scan_until(all, allowed, (query, top), || meter.is_stopped());
             scratch.found.clear();
             scratch.found.extend(scratch.top.drain_unordered().map(|(item, _)| item));
         }
@@ -182,13 +184,18 @@ impl VectorIndex {
         let Some(graph) = &self.graph else { return false };
         let ef = if ef == 0 { default_ef(n) } else { ef };
         let rows = (self.n_items, padded_len(self.dims));
-        let Some(ef) = worth_walking(rows, allowed.count(), ef) else { return false };
-        let ChannelScratch { query_i8, walk, found, .. } = scratch;
+        let n_allowed = allowed.count();
+        let Some(ef) = worth_walking(rows, n_allowed, ef) else { return false };
+        let ChannelScratch { query_i8, walk, found, top, meter, .. } = scratch;
         let query = ByteQuery::new(query_i8);
-        let items = graph.search(self.bytes.get(), query, ef, walk);
+        let most = widened(by_bytes(n), self.n_items, n_allowed);
+        let found_by_bytes = graph.search(self.bytes.get(), query, (ef, most), (walk, meter));
+        top.reset(by_bytes(n));
+        let allowed = found_by_bytes.filter(|&(item, _)| allowed.contains(item));
+        allowed.for_each(|(item, product)| top.push(item, product as f32));
         found.clear();
-        found.extend(items.filter(|&item| allowed.contains(item)).take(by_bytes(n)));
-        found.len() >= n
+        found.extend(top.drain_unordered().map(|(item, _)| item));
+        found.len() >= n || meter.ended().is_some()
     }
 
     /// Cuts what `top` holds to the best `n` by exact scores.
@@ -220,6 +227,30 @@ impl VectorIndex {
         out.extend(top.drain_sorted());
     }
 
+    /// Takes the work for scanning as many blocks as there may be, from the first on.
+    pub(super) fn affordable(&self, meter: &mut Meter) -> usize {
+        let work = BLOCK * padded_len(self.dims) / 4;
+        meter.afford(self.n_items.div_ceil(BLOCK), work)
+    }
+
+    /// Scans blocks until it is over, if ever. Returns whether it was.
+    pub(super) fn scan_until(
+        &self,
+        blocks: Range<usize>,
+        allowed: &BitSet,
+        (query, top): (&[i8], &mut TopK),
+        mut is_over: impl FnMut() -> bool,
+    ) -> bool {
+        let mut starts = blocks.clone().step_by(LOOK);
+        starts.any(|at| {
+            let over = is_over();
+            if !over {
+                self.scan(allowed, at..blocks.end.min(at + LOOK), query, top);
+            }
+            over
+        })
+    }
+
     /// Offers the products of all allowed rows in some blocks with a query of bytes.
     pub(super) fn scan(
         &self,
@@ -247,6 +278,8 @@ impl VectorIndex {
     }
 }
 
+/// Blocks that are scanned between two looks at whether it is over.
+const LOOK: usize = 64;
 /// Up to this many rows of a block are read one by one.
 const MAX_FEW: u32 = 8;
 
@@ -297,10 +330,15 @@ const ALONE: usize = 4;
 /// The best `ef` of a share of all items are about the best `ef / share` of all; and where few are
 /// not allowed, they are what the user has seen, which are the best of all.
 fn worth_walking((n_items, padded): (usize, usize), n_allowed: usize, ef: usize) -> Option<usize> {
-    let wide = ef * n_items / n_allowed.max(1) + ef.min(n_items - n_allowed.min(n_items));
+    let wide = widened(ef, n_items, n_allowed);
     let walk = wide * (WALK_WORK.0 + WALK_WORK.1 * padded);
     let scan = n_items.min(ALONE * n_allowed) * padded / 4;
     (walk < scan).then_some(wide)
+}
+
+/// Of how many items the best `n` allowed ones are the best.
+fn widened(n: usize, n_items: usize, n_allowed: usize) -> usize {
+    n * n_items / n_allowed.max(1) + n.min(n_items - n_allowed.min(n_items))
 }
 
 /// Candidates by bytes for `n` exact ones.

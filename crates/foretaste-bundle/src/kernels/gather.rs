@@ -24,6 +24,11 @@ impl<'a> ByteQuery<'a> {
         Self { bytes, sum: bytes.iter().map(|&b| i32::from(b)).sum() }
     }
 
+    /// The bytes.
+    pub fn bytes(&self) -> &'a [i8] {
+        self.bytes
+    }
+
     /// Length of the rows that it can be multiplied with.
     #[allow(clippy::len_without_is_empty)] // it is never empty
     pub fn len(&self) -> usize {

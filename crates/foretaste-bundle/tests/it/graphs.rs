@@ -3,18 +3,20 @@
 use std::sync::OnceLock;
 
 use foretaste_bundle::{
-    Bundle, BundleContents, Channel, ChannelModel, ChannelScratch, GraphConfig, LoadedChannel,
-    LowRank, Popularity, list, write,
+    Bundle, BundleContents, Channel, ChannelModel, ChannelScratch, GraphChoice, GraphConfig,
+    LoadedChannel, LowRank, Popularity, list, write,
 };
 use foretaste_core::{
     BitSet, Csr, IdTable, Interactions, Item, ItemIdx, Matrix, Rng, topk::by_rank,
 };
 
-const N_ITEMS: usize = 20_000;
+use crate::planted;
+
+pub const N_ITEMS: usize = 20_000;
 const DIMS: usize = 24;
 const GROUPS: usize = 50;
 /// Breadth at which a walk costs less than a scan even of this small catalogue.
-const EF: usize = 60;
+pub const EF: usize = 60;
 
 /// Items in groups that touch, as factors are, with lengths that differ; item `i` is of group `i % GROUPS`.
 fn contents() -> BundleContents {
@@ -39,7 +41,7 @@ fn contents() -> BundleContents {
     }
 }
 
-fn bundle() -> &'static Bundle {
+pub fn bundle() -> &'static Bundle {
     static BUNDLE: OnceLock<(tempfile::TempDir, Bundle)> = OnceLock::new();
     let opened = || {
         let root = tempfile::tempdir().unwrap();
@@ -50,7 +52,7 @@ fn bundle() -> &'static Bundle {
     &BUNDLE.get_or_init(opened).1
 }
 
-fn users() -> Vec<Vec<(ItemIdx, f32)>> {
+pub fn users() -> Vec<Vec<(ItemIdx, f32)>> {
     let mut rng = Rng::new(6);
     let mut user = || {
         let interests = [rng.below(GROUPS), rng.below(GROUPS)];
@@ -61,7 +63,7 @@ fn users() -> Vec<Vec<(ItemIdx, f32)>> {
 }
 
 /// The true best `n` of `allowed` for the prepared user.
-fn exact(
+pub fn exact(
     channel: &LoadedChannel,
     allowed: &BitSet,
     n: usize,
@@ -199,6 +201,18 @@ fn small_catalogues_have_no_graph_and_large_ones_are_not_packed() {
     assert!(channel.packed().is_none(), "a search of many would not give a walk's answer");
     let links_bytes = channel.vectors().unwrap().index_bytes() - N_ITEMS * 64;
     assert!((N_ITEMS * 128..N_ITEMS * 140).contains(&links_bytes), "{links_bytes}");
+}
+
+#[test]
+fn a_graph_is_built_always_or_never_where_that_is_said() {
+    for (build, expected) in [(GraphChoice::Always, true), (GraphChoice::Never, false)] {
+        let graphs = GraphConfig { build, from_bytes: 1, ..GraphConfig::default() };
+        let root = tempfile::tempdir().unwrap();
+        let id = write(root.path(), &BundleContents { graphs, ..planted::contents(1) }).unwrap();
+        let opened = Bundle::open(root.path(), &id).unwrap();
+        let mut vectors = opened.channels().iter().filter_map(LoadedChannel::vectors);
+        assert!(vectors.all(|vectors| vectors.has_graph() == expected), "{build:?}");
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn with_job<T>(over: &Value, learn: &LearnConfig, run: impl FnOnce(&Job<'_>, &Pa
     let fit = settings::trainers("fast", 7, over, &NoProgress);
     let config = json!({"event_weights": EventWeights::default(), "models": over});
     let job = Job {
+        graphs: foretaste_bundle::GraphConfig::default(),
         fit: fit.as_ref(),
         learn,
         profile: "fast",

@@ -29,7 +29,11 @@ fn snapshot() -> (tempfile::TempDir, Snapshot) {
         ..Assembled::default()
     };
     let folder = tempfile::tempdir().unwrap();
-    let id = foretaste_bundle::write(folder.path(), &contents::of(data, vec![channel])).unwrap();
+    let id = foretaste_bundle::write(
+        folder.path(),
+        &contents::of(data, vec![channel], Default::default()),
+    )
+    .unwrap();
     let bundle = Arc::new(Bundle::open(folder.path(), &id).unwrap());
     (folder, Snapshot::new(bundle))
 }

@@ -148,7 +148,9 @@ fn an_empty_catalogue_gives_an_empty_answer() {
 fn a_quota_holds_for_new_users_too() {
     let snapshot = world(100, 10);
     let mut config = SceneConfig { k: 10, ..SceneConfig::default() };
-    config.channels.insert("latest".into(), ChannelConfig { weight: None, quota: 3 });
+    config
+        .channels
+        .insert("latest".into(), ChannelConfig { weight: None, quota: 3, ..Default::default() });
     for query in [asking(&[], 10), asking(&[0, 4], 10)] {
         let outcome = answer(&snapshot, config.clone(), &query);
         let items = snapshot.bundle.items();

@@ -130,8 +130,9 @@ pub fn scene(config: SceneConfig) -> Scene {
 
 /// A scene of exactly these channels with these weights.
 pub fn only(weights: &[(&str, f32)]) -> SceneConfig {
-    let channel =
-        |&(name, w): &(&str, f32)| (name.to_owned(), ChannelConfig { weight: Some(w), quota: 0 });
+    let channel = |&(name, w): &(&str, f32)| {
+        (name.to_owned(), ChannelConfig { weight: Some(w), quota: 0, ..Default::default() })
+    };
     SceneConfig {
         channels: weights.iter().map(channel).collect(),
         bundle_channels: false,

@@ -25,7 +25,9 @@ fn random_scene(rng: &mut Rng) -> Scene {
         let weight = [None, Some(0.0), Some(0.5)][rng.below(3)];
         let quota = if rng.below(5) == 0 { rng.below(4) } else { 0 };
         if rng.below(2) > 0 {
-            config.channels.insert(name.to_owned(), ChannelConfig { weight, quota });
+            let work_budget = [0, 0, 60, 2000][rng.below(4)];
+            let setting = ChannelConfig { weight, quota, work_budget, ..Default::default() };
+            config.channels.insert(name.to_owned(), setting);
         }
     }
     if rng.below(2) > 0 {

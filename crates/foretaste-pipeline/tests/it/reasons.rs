@@ -112,7 +112,7 @@ fn new_and_trending_are_said_when_they_are_true() {
 fn what_a_quota_brought_in_is_the_channels() {
     let snapshot = world(400, 5);
     let mut config = SceneConfig { k: 10, ..only(&[("item_item", 1.0)]) };
-    let quota = foretaste_pipeline::ChannelConfig { weight: None, quota: 4 };
+    let quota = foretaste_pipeline::ChannelConfig { weight: None, quota: 4, ..Default::default() };
     config.channels.insert("latest".into(), quota);
     let query = asking(&[0], 10);
     let outcome = run(&snapshot, &scene(config), &query, &mut Scratch::default());

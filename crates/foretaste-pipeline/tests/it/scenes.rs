@@ -28,7 +28,10 @@ fn a_scene_reads_as_it_is_written() {
     }"#;
     let config: SceneConfig = serde_json::from_str(text).expect("it is valid");
     assert_eq!((config.k, config.merge, config.candidates), (12, Merge::Rrf, 200));
-    assert_eq!(config.channels["latest"], ChannelConfig { weight: None, quota: 2 });
+    assert_eq!(
+        config.channels["latest"],
+        ChannelConfig { weight: None, quota: 2, ..Default::default() }
+    );
     assert!(!config.filters.seen && config.filters.owned);
     assert!(matches!(&config.filters.only, Some(FilterExpr::And(parts)) if parts.len() == 4));
     assert_eq!(config.diversity.similarity, Similarity::Channel);
@@ -55,9 +58,18 @@ fn unknown_keys_are_refused_at_every_level() {
 
 #[test]
 fn settings_out_of_bounds_are_named() {
-    let quota = |quota| BTreeMap::from([("a".to_owned(), ChannelConfig { weight: None, quota })]);
-    let weight =
-        |w| BTreeMap::from([("a".to_owned(), ChannelConfig { weight: Some(w), quota: 0 })]);
+    let quota = |quota| {
+        BTreeMap::from([(
+            "a".to_owned(),
+            ChannelConfig { weight: None, quota, ..Default::default() },
+        )])
+    };
+    let weight = |w| {
+        BTreeMap::from([(
+            "a".to_owned(),
+            ChannelConfig { weight: Some(w), quota: 0, ..Default::default() },
+        )])
+    };
     let wrong = [
         ("k = 0", SceneConfig { k: 0, ..Default::default() }),
         ("k = 501", SceneConfig { k: 501, ..Default::default() }),

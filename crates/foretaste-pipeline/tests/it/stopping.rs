@@ -1,7 +1,10 @@
 //! Requests whose time is over: models that have not begun are left out and named, everything
 //! else holds as ever; a sign that is not set changes nothing.
 
-use foretaste_pipeline::{Degraded, Fallback, SceneConfig, Scratch, Stop, run, similar};
+use foretaste_bundle::Stop;
+use foretaste_pipeline::{
+    ChannelConfig, Degraded, Fallback, Outcome, SceneConfig, Scratch, run, similar,
+};
 
 use crate::planted::{asking, scene, world};
 
@@ -31,6 +34,34 @@ fn a_request_that_is_stopped_is_served_by_what_costs_nothing() {
 
     scratch.set_stop(Stop::default());
     assert_eq!(run(&snapshot, &scene, &query, &mut scratch), whole, "the sign is gone");
+}
+
+#[test]
+fn a_channel_that_uses_up_its_budget_is_named_and_what_it_found_takes_part() {
+    let snapshot = world(60, 1);
+    let names: Vec<&str> = snapshot.bundle.channels().iter().map(|c| c.name()).collect();
+    let with_budget = |work_budget: usize| {
+        let mut config = SceneConfig::default();
+        let setting = ChannelConfig { work_budget, ..ChannelConfig::default() };
+        config.channels = names.iter().map(|name| ((*name).to_owned(), setting)).collect();
+        run(&snapshot, &scene(config), &asking(&[1, 5, 9], 10), &mut Scratch::default())
+    };
+    let cut = |outcome: &Outcome| {
+        outcome.degraded.iter().filter(|d| matches!(d, Degraded::ChannelCut(_))).count()
+    };
+    let (whole, nothing) = (with_budget(0), with_budget(1));
+    assert_eq!((cut(&whole), cut(&nothing)), (0, names.len()), "{:?}", nothing.degraded);
+    assert_eq!(nothing.fallback, Some(Fallback::Popular), "no channel could begin");
+    assert_eq!(with_budget(usize::MAX), whole);
+    let some = with_budget(500);
+    assert!((1..names.len()).contains(&cut(&some)), "{:?}", some.degraded);
+    assert_eq!((some.fallback, &some), (None, &with_budget(500)));
+    let query = asking(&[1, 5, 9], 10);
+    let mut config = SceneConfig::default();
+    let setting = ChannelConfig { work_budget: 1, ..ChannelConfig::default() };
+    config.channels = names.iter().map(|name| ((*name).to_owned(), setting)).collect();
+    let alike = similar(&snapshot, &scene(config), 5, &query, &mut Scratch::default());
+    assert_eq!(cut(&alike), names.len(), "{:?}", alike.degraded);
 }
 
 #[test]

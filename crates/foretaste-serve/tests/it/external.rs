@@ -109,7 +109,7 @@ fn channel(at: SocketAddr) -> ExternalConfig {
 }
 
 async fn world(channel: ExternalConfig) -> World {
-    let far = ChannelConfig { weight: Some(5.0), quota: 0 };
+    let far = ChannelConfig { weight: Some(5.0), quota: 0, ..Default::default() };
     let scene = SceneConfig {
         k: 5,
         channels: [("far".to_owned(), far)].into(),

@@ -16,7 +16,7 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use foretaste_core::Rng;
+use foretaste_core::{Progress, Rng};
 use rayon::prelude::{
     IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator, ParallelIterator,
 };
@@ -34,7 +34,11 @@ const ONE: f64 = (1 << 29) as f64;
 const BATCH: (usize, usize) = (2048, 16);
 
 /// Links rows of `padded` bytes. Returns the order in which they entered and the links of each row.
-pub(super) fn build(bytes: &[i8], padded: usize, config: &GraphConfig) -> (Vec<u32>, Vec<u32>) {
+pub(super) fn build(
+    bytes: &[i8],
+    padded: usize,
+    (config, progress): (&GraphConfig, &dyn Progress),
+) -> (Vec<u32>, Vec<u32>) {
     let n = bytes.len() / padded;
     let mut order: Vec<u32> = (0..n as u32).collect();
     Rng::new(config.seed).shuffle(&mut order);
@@ -46,6 +50,7 @@ pub(super) fn build(bytes: &[i8], padded: usize, config: &GraphConfig) -> (Vec<u
         let end = start + (start / BATCH.1).clamp(1, BATCH.0);
         let batch = start as u32..end.min(layers[top].n) as u32;
         start = batch.end as usize;
+        progress.advance(batch.len() as u64);
         space.enter(&mut layers[..], (top, batch), config);
     }
     let mut links = vec![NONE; n * 2 * config.links];
@@ -159,10 +164,11 @@ impl Space {
         let score = |other: u32, product: i32| self.nearness(node, other, product);
         let mut lists = vec![Vec::new(); top + 1];
         for (at, layer) in layers.iter().enumerate().rev() {
-            scratch.begin(layer.n, if at > top { 1 } else { config.ef_construction });
+            let ef = if at > top { 1 } else { config.ef_construction };
+            scratch.begin(layer.n, ef, ef);
             scratch.offer(&[nearest], target, score);
-            scratch.walk(layer.view(), target, score);
-            let candidates: Vec<(u32, i32)> = scratch.pool.iter().collect();
+            scratch.walk(layer.view(), target, score, |_| true);
+            let candidates: Vec<(u32, i32)> = scratch.pool.sorted().collect();
             nearest = candidates.first().map_or(0, |&(other, _)| other);
             if at <= top {
                 lists[at] = self.choose(&candidates, config.links);

@@ -48,9 +48,9 @@ pub(crate) struct WalkScratch {
 }
 
 impl WalkScratch {
-    /// Begins a walk over `n_nodes` nodes that keeps the best `ef`.
-    pub(super) fn begin(&mut self, n_nodes: usize, ef: usize) {
-        self.pool.reset(ef);
+    /// Begins a walk over `n_nodes` nodes that goes on from the best `ef`, and keeps the best `most`.
+    pub(super) fn begin(&mut self, n_nodes: usize, ef: usize, most: usize) {
+        self.pool.reset(ef, most);
         self.scored.drain(..).for_each(|node| self.seen[node as usize / 64] = 0);
         if self.seen.len() < n_nodes.div_ceil(64) {
             self.seen.resize(n_nodes.div_ceil(64), 0);
@@ -79,21 +79,27 @@ impl WalkScratch {
         }
         self.scored.truncate(start + n);
         self.products.resize(nodes.len().max(self.products.len()), 0);
-        let (new, products) = (&self.scored[start..], &mut self.products[..n]);
-        dot_i8_rows(target.query, target.bytes, new, products);
-        for (&node, &product) in new.iter().zip(&*products) {
-            self.pool.offer(node, score(node, product));
-        }
+        let (new, scores) = (&self.scored[start..], &mut self.products[..n]);
+        dot_i8_rows(target.query, target.bytes, new, scores);
+        scores.iter_mut().zip(new).for_each(|(product, &node)| *product = score(node, *product));
+        self.pool.offer(new, scores);
     }
 
-    /// Looks around the best node that waits, until none of the best waits.
+    /// Looks around the best node that waits, until none of the best waits or `may` no longer allows
+    /// the scoring of so many more rows.
     pub(super) fn walk(
         &mut self,
         layer: Layer<'_>,
         target: Target<'_>,
         score: impl Fn(u32, i32) -> i32 + Copy,
+        mut may: impl FnMut(usize) -> bool,
     ) {
+        let mut before = 0;
         while let Some(node) = self.pool.next() {
+            if !may(self.scored.len() - before) {
+                return;
+            }
+            before = self.scored.len();
             if let Some(after) = self.pool.peek() {
                 prefetch(layer.places(after));
             }
