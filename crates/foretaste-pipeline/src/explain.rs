@@ -85,8 +85,14 @@ pub fn explain(
     let mut ranking = rank(&request, work, usize::MAX, scratch);
     fill::fill_up(&request, &mut ranking, scratch);
     let scored = scored(&ranking, item, scratch);
-    let because = reasons::because(&ranking.plan, &mut scratch.candidates, &scored, item);
     let at = ranking.merged.order.iter().position(|r| r.item == item);
+    // What fills an answer up is there because it is popular, whatever a channel that was cut
+    // short would say about it.
+    let is_filled = at.is_some() && scratch.candidates.row_of(item).is_none();
+    let mut because = Vec::new();
+    if !is_filled {
+        because = reasons::because(&ranking.plan, &mut scratch.candidates, &scored, item);
+    }
     let total = at.map_or_else(
         || total(&request, &ranking, &scored),
         |at| Some(ranking.merged.order[at].score),

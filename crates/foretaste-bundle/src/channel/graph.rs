@@ -27,8 +27,8 @@ use walk::{Layer, NONE, Target};
 pub struct GraphConfig {
     /// Whether there is one at all.
     pub build: GraphChoice,
-    /// With `auto`: bytes of vectors (items x dimensions, dimensions up to the next multiple of 64) from which a
-    /// graph is built; below, a scan of all rows is about as fast and exact.
+    /// With `auto`: bytes of vectors (items x dimensions, dimensions up to the next multiple of
+    /// 64) from which a graph is built; below, a scan of all rows is about as fast and exact.
     pub from_bytes: usize,
     /// Links that a new item chooses, M; an item keeps up to twice as many. 2 to 64.
     pub links: usize,
@@ -57,7 +57,7 @@ impl Default for GraphConfig {
         Self {
             build: GraphChoice::Auto,
             from_bytes: 32 << 20,
-            links: 16,
+            links: 24,
             ef_construction: 200,
             seed: 1,
         }

@@ -57,9 +57,9 @@ fn a_walk_goes_as_far_as_it_may_and_always_as_far() {
     let mut found_more = 0;
     for history in &graphs::users() {
         let (whole, _) = within(channel, (history, EF), budget(0));
-        let (short, ended) = within(channel, (history, EF), budget(40_000));
+        let (short, ended) = within(channel, (history, EF), budget(20_000));
         assert_eq!(ended, Some(Ended::Budget));
-        assert_eq!(within(channel, (history, EF), budget(40_000)), (short.clone(), ended));
+        assert_eq!(within(channel, (history, EF), budget(20_000)), (short.clone(), ended));
         assert_eq!(within(channel, (history, EF), budget(10_000_000)), (whole.clone(), None));
         found_more += usize::from(short.last().is_none_or(|worst| worst.1 < whole[9].1));
     }

@@ -27,7 +27,7 @@ use crate::kernels::{ByteQuery, dot_i8_rows};
 
 /// Nearness is the inner product over the lengths to this power: 0 inner product, 1 cosine.
 /// Measured on factors of a real catalogue and on planted groups (`docs/vector-search.md`).
-const TEMPER: f64 = 0.75;
+const TEMPER: f64 = 0.25;
 /// The greatest nearness as an integer.
 const ONE: f64 = (1 << 29) as f64;
 /// Most nodes of a batch, and the part of the graph so far that a batch may be.
@@ -178,7 +178,7 @@ impl Space {
     }
 
     /// Of candidates, nearest first, those that are nearer to the node than to any one chosen
-    /// before: links in many directions.
+    /// before: links in many directions; then the nearest of the rest, while there are places.
     fn choose(&self, candidates: &[(u32, i32)], most: usize) -> Vec<u32> {
         let mut chosen: Vec<u32> = Vec::with_capacity(most);
         let mut products = vec![0; most];
@@ -190,6 +190,16 @@ impl Space {
             dot_i8_rows(self.target(candidate).query, &self.bytes, &chosen, products);
             let mut others = chosen.iter().zip(&*products);
             if others.all(|(&other, &dot)| self.nearness(candidate, other, dot) < near) {
+                chosen.push(candidate);
+            }
+        }
+        let n_apart = chosen.len();
+        let rest = candidates.iter().map(|&(candidate, _)| candidate);
+        for candidate in rest {
+            if chosen.len() == most {
+                break;
+            }
+            if !chosen[..n_apart].contains(&candidate) {
                 chosen.push(candidate);
             }
         }

@@ -48,7 +48,8 @@ pub(crate) struct WalkScratch {
 }
 
 impl WalkScratch {
-    /// Begins a walk over `n_nodes` nodes that goes on from the best `ef`, and keeps the best `most`.
+    /// Begins a walk over `n_nodes` nodes: it goes on from the best `ef`, and keeps the best
+    /// `most`.
     pub(super) fn begin(&mut self, n_nodes: usize, ef: usize, most: usize) {
         self.pool.reset(ef, most);
         self.scored.drain(..).for_each(|node| self.seen[node as usize / 64] = 0);
@@ -85,8 +86,8 @@ impl WalkScratch {
         self.pool.offer(new, scores);
     }
 
-    /// Looks around the best node that waits, until none of the best waits or `may` no longer allows
-    /// the scoring of so many more rows.
+    /// Looks around the best node that waits, until none of the best waits or `may` does not allow
+    /// so many rows as were scored since it was asked last.
     pub(super) fn walk(
         &mut self,
         layer: Layer<'_>,
