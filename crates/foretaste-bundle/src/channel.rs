@@ -234,7 +234,7 @@ impl LoadedChannel {
     /// with a graph, whose searches do not read all vectors.
     ///
     /// # Cost
-    /// A copy of the bytes of all vectors.
+    /// The first time a copy of the bytes of all vectors, which the channel then holds.
     pub fn packed(&self) -> Option<PackedChannel<'_>> {
         self.vectors().filter(|vectors| !vectors.has_graph()).map(PackedChannel::new)
     }

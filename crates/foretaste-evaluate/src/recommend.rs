@@ -1,7 +1,7 @@
 //! Recommendations to every user of a bundle, for files that others judge or send.
 
 use foretaste_core::{ItemIdx, UserIdx};
-use foretaste_pipeline::{Batch, BatchScratch, Query, Scene, Snapshot};
+use foretaste_pipeline::{Batch, Query, Scene, Scratch, Snapshot};
 use rayon::prelude::{ParallelIterator, ParallelSlice};
 
 /// Users that are worked on together; bounds the memory of the iterator.
@@ -42,13 +42,13 @@ fn block(
         query.own(&snapshot.bundle, user, scene);
         query
     };
-    let chunk = |scratch: &mut BatchScratch, users: &[UserIdx]| {
+    let chunk = |scratch: &mut Scratch, users: &[UserIdx]| {
         let queries: Vec<Query> = users.iter().map(query).collect();
         let outcomes = batch.run(&queries, scratch);
         let lists = outcomes.iter().map(|o| o.slate.iter().map(|s| s.item).collect());
         users.iter().copied().zip(lists).collect::<Vec<_>>()
     };
-    let chunks = users.par_chunks(CHUNK).map_init(BatchScratch::default, chunk);
+    let chunks = users.par_chunks(CHUNK).map_init(Scratch::default, chunk);
     chunks.collect::<Vec<_>>().into_iter().flatten().collect()
 }
 

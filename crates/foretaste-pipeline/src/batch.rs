@@ -21,10 +21,9 @@ pub struct Batch<'a> {
     packed: Vec<(usize, PackedChannel<'a>)>,
 }
 
-/// Memory of one thread.
+/// Memory that searches of many requests reuse.
 #[derive(Default)]
-pub struct BatchScratch {
-    one: Scratch,
+pub(crate) struct Together {
     many: ManyScratch,
     allowed: Vec<BitSet>,
     /// Per channel of vectors, per request.
@@ -42,7 +41,7 @@ impl<'a> Batch<'a> {
     /// Packs the scene's channels of vectors.
     ///
     /// # Cost
-    /// A copy of the bytes of their vectors: items x dims.
+    /// The first time for a snapshot a copy of the bytes of their vectors: items x dims.
     pub fn new(snapshot: &'a Snapshot, scene: &'a Scene) -> Self {
         let query = Query::default();
         let request = Request::new(snapshot, scene, &query);
@@ -61,13 +60,25 @@ impl<'a> Batch<'a> {
     /// # Cost
     /// That of each request alone, without its scans of vectors; the vectors are read once per
     /// [`TILE`] requests.
-    pub fn run(&self, queries: &[Query], scratch: &mut BatchScratch) -> Vec<Outcome> {
+    pub fn run(&self, queries: &[Query], scratch: &mut Scratch) -> Vec<Outcome> {
         queries.chunks(TILE).flat_map(|tile| self.tile(tile, scratch)).collect()
     }
 
-    fn tile(&self, queries: &[Query], scratch: &mut BatchScratch) -> Vec<Outcome> {
+    fn tile(&self, queries: &[Query], one: &mut Scratch) -> Vec<Outcome> {
+        let mut together = std::mem::take(&mut one.together);
+        let outcomes = self.answers(queries, &mut together, one);
+        one.together = together;
+        outcomes
+    }
+
+    fn answers(
+        &self,
+        queries: &[Query],
+        together: &mut Together,
+        one: &mut Scratch,
+    ) -> Vec<Outcome> {
         let request = |query| Request::new(self.snapshot, self.scene, query);
-        let BatchScratch { one, many, allowed, asking } = scratch;
+        let Together { many, allowed, asking } = together;
         allowed.resize_with(queries.len().max(allowed.len()), BitSet::default);
         let masked = queries.iter().zip(&mut *allowed);
         let work: Vec<StageWork> =

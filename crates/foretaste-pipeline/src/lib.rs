@@ -32,7 +32,7 @@ mod similar;
 mod stop;
 mod tables;
 
-pub use batch::{Batch, BatchScratch};
+pub use batch::Batch;
 pub use channel_scores::{ChannelColumn, ChannelScores, channel_scores};
 pub use executor::Executor;
 pub use explain::{ChannelExplanation, Explanation, explain};

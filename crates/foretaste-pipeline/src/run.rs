@@ -3,7 +3,7 @@
 use foretaste_bundle::{ChannelScratch, Stop};
 use foretaste_core::{BitSet, ItemIdx, Limits};
 
-use crate::batch::Ahead;
+use crate::batch::{Ahead, Together};
 use crate::candidates::Candidates;
 use crate::executor::Executor;
 use crate::merge::Merged;
@@ -24,6 +24,7 @@ pub struct Scratch {
     pub(crate) similar: ChannelScratch,
     pub(crate) executor: Executor,
     pub(crate) watch: Watch,
+    pub(crate) together: Together,
 }
 
 impl Scratch {

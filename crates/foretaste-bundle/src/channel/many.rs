@@ -12,7 +12,7 @@ use crate::kernels::select::BLOCK;
 #[derive(Debug)]
 pub struct PackedChannel<'a> {
     vectors: &'a VectorIndex,
-    rows: PackedRows,
+    rows: &'a PackedRows,
 }
 
 /// One user of a search of many.

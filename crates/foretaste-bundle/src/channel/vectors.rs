@@ -5,6 +5,7 @@
 //! inner products need.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use foretaste_core::topk::TopK;
 use foretaste_core::{BitSet, Error, ItemIdx, Matrix, Result};
@@ -27,6 +28,8 @@ pub struct VectorIndex {
     n_items: usize,
     dims: usize,
     graph: Option<Graph>,
+    /// Made by the first search of many.
+    packed: OnceLock<PackedRows>,
 }
 
 /// Rows as bytes with one scale for all.
@@ -80,6 +83,7 @@ impl VectorIndex {
             n_items,
             dims,
             graph: None,
+            packed: OnceLock::new(),
         };
         let bad = |text: &str| Err(Error::corrupt(format!("{}: {text}", input.name())));
         let (rows, bytes, sums) = (index.rows.get(), index.bytes.get(), index.row_sums.get());
@@ -120,8 +124,9 @@ impl VectorIndex {
     }
 
     /// The bytes in the form for many queries.
-    pub(crate) fn packed(&self) -> PackedRows {
-        PackedRows::new(self.bytes.get(), self.row_sums.get(), padded_len(self.dims))
+    pub(crate) fn packed(&self) -> &PackedRows {
+        let pack = || PackedRows::new(self.bytes.get(), self.row_sums.get(), padded_len(self.dims));
+        self.packed.get_or_init(pack)
     }
 
     /// Takes the graph that was built from these vectors.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use foretaste_core::{ItemIdx, Rng};
 use foretaste_pipeline::diversify::{CapConfig, DiversityConfig, Similarity};
 use foretaste_pipeline::{
-    Batch, BatchScratch, ChannelConfig, Degraded, Executor, FilterExpr, Merge, Outcome, Query,
-    Scene, SceneConfig, Scratch, Snapshot, explain, run,
+    Batch, ChannelConfig, Degraded, Executor, FilterExpr, Merge, Outcome, Query, Scene,
+    SceneConfig, Scratch, Snapshot, explain, run,
 };
 
 use crate::planted::{self, random_query, scene};
@@ -265,7 +265,7 @@ fn many_requests_together_get_the_answers_that_each_gets_alone() {
         let mut rng = Rng::new(2000 + seed);
         let n_items = 40 + rng.below(400);
         let snapshot = planted::world(n_items, seed);
-        let mut scratch = BatchScratch::default();
+        let mut scratch = Scratch::default();
         for round in 0..10 {
             let scene = random_scene(&mut rng);
             let n = rng.below(100);

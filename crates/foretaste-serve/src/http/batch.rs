@@ -1,5 +1,6 @@
 //! Recommendations for several users in one request: what is ready is taken, what another replica
-//! has is fetched in one operation, and the rest is computed in a few jobs instead of one each.
+//! has is fetched in one operation, and the rest is computed in a few jobs that search for many
+//! users at once.
 //! What goes wrong for one user is that user's problem alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +16,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::answering::Terms;
 use super::asked::{self, InScene};
-use super::computing::{Made, Question, look_up, stopped_at, to_json};
+use super::computing::{Made, Question, look_up, recommend_together, stopped_at, to_json};
 use super::problem::Problem;
 use super::records;
 use super::respond::{Manner, with_bundle};
@@ -26,8 +27,9 @@ use crate::pressure::{Rung, Urgency};
 use crate::ready::{Wanted, unframed};
 use crate::snapshots::Pinned;
 
-/// Users computed by one job: few enough that single requests do not wait long behind it.
-const USERS_PER_JOB: usize = 8;
+/// Users computed by one job: enough that reading the vectors is shared, few enough that single
+/// requests do not wait long behind it.
+const USERS_PER_JOB: usize = 16;
 
 /// One user's answer as it is kept, or what went wrong.
 pub(crate) type Part = Result<Bytes, Problem>;
@@ -151,9 +153,8 @@ async fn compute(
             let shared = Arc::clone(&app);
             let places: Vec<usize> = some.iter().map(|m| m.at).collect();
             let job = move |scratch: &mut Scratch| {
-                scratch.set_stop(stop);
-                let made = some.iter().map(|m| work(&shared, &m.question, scratch));
-                made.collect::<Vec<_>>().into_iter().zip(some).collect::<Vec<_>>()
+                let made = work(&shared, &some, &stop, scratch);
+                made.into_iter().zip(some).collect::<Vec<_>>()
             };
             (places, app.compute(job).await)
         }));
@@ -180,10 +181,33 @@ async fn compute(
     }
 }
 
-/// One user's answer; a panic is that user's problem.
-fn work(app: &App, question: &Question, scratch: &mut Scratch) -> Result<Made, Problem> {
-    let made = catch_unwind(AssertUnwindSafe(|| question.work(app, Rung::Whole, scratch)));
-    made.unwrap_or_else(|_| {
+/// The answers of some users, together; where that fails, or the time is over, each user's alone.
+fn work(
+    app: &App,
+    some: &[Missing],
+    stop: &Stop,
+    scratch: &mut Scratch,
+) -> Vec<Result<Made, Problem>> {
+    if !stop.is_set() {
+        let questions: Vec<&Question> = some.iter().map(|m| &m.question).collect();
+        if let Ok(made) = caught(app, scratch, |s| recommend_together(app, &questions, s)) {
+            return made.into_iter().map(Ok).collect();
+        }
+    }
+    let alone = |m: &Missing| {
+        scratch.set_stop(stop.clone());
+        caught(app, scratch, |scratch| m.question.work(app, Rung::Whole, scratch))
+    };
+    some.iter().map(alone).collect()
+}
+
+/// What `job` makes; a panic is its problem alone.
+fn caught<T>(
+    app: &App,
+    scratch: &mut Scratch,
+    job: impl FnOnce(&mut Scratch) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    catch_unwind(AssertUnwindSafe(|| job(scratch))).unwrap_or_else(|_| {
         *scratch = Scratch::default();
         app.metrics.panics.inc();
         Err(Problem::internal())

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use foretaste_cache::{Dependency, Fresh, KeyBuf, Loaded, Share};
 use foretaste_core::Result as CoreResult;
 use foretaste_pipeline::{
-    Degraded, Outcome, Query, Scene, Scratch, Snapshot, Stop, listing, run, similar,
+    Batch, Degraded, Outcome, Query, Scene, Scratch, Snapshot, Stop, listing, run, similar,
 };
 use serde::Serialize;
 
@@ -85,8 +85,7 @@ impl Question {
         rung: Rung,
         scratch: &mut Scratch,
     ) -> Result<Made, Problem> {
-        let job = Job::begin(app, &self.pinned, &self.scene, (&self.asked, &self.known))?;
-        self.times.note(Stage::Prepare, job.took);
+        let job = self.begin(app)?;
         let (snapshot, query) = (&job.pinned.snapshot, &job.query);
         let (scene, lack) = app.ladder.instead(job.scene, rung);
         let (named, lack, outcome) = match self.wanted {
@@ -96,14 +95,53 @@ impl Question {
             }
             Wanted::List(which) => (false, None, listing(snapshot, which, query, scratch)),
         };
-        let kept = job.respond(named.then_some(job.scene.name()), (&outcome, lack), &self.times);
+        Ok(self.made(&job, named, (&outcome, lack)))
+    }
+
+    fn begin<'a>(&'a self, app: &'a App) -> Result<Job<'a>, Problem> {
+        let job = Job::begin(app, &self.pinned, &self.scene, (&self.asked, &self.known))?;
+        self.times.note(Stage::Prepare, job.took);
+        Ok(job)
+    }
+
+    fn made(
+        &self,
+        job: &Job<'_>,
+        named: bool,
+        (outcome, lack): (&Outcome, Option<&'static str>),
+    ) -> Made {
+        let kept = job.respond(named.then_some(job.scene.name()), (outcome, lack), &self.times);
         let user = self.asked.user.as_deref().filter(|_| self.known.has_past);
-        let depends_on = ready::dependencies(job.pinned, user, &outcome);
+        let depends_on = ready::dependencies(job.pinned, user, outcome);
         let is_without =
             |d: &Degraded| matches!(d, Degraded::ChannelLate(_) | Degraded::ChannelAway(_));
         let is_whole = lack.is_none() && !outcome.degraded.iter().any(is_without);
-        Ok(Made { kept: kept.into(), depends_on, is_whole })
+        Made { kept: kept.into(), depends_on, is_whole }
     }
+}
+
+/// Recommendations of one scene from one snapshot, made on a worker: vectors are searched for all
+/// of them together.
+///
+/// # Errors
+/// The problem of the first that has one.
+pub(crate) fn recommend_together(
+    app: &App,
+    questions: &[&Question],
+    scratch: &mut Scratch,
+) -> Result<Vec<Made>, Problem> {
+    let begun = questions.iter().map(|question| question.begin(app));
+    let mut jobs = begun.collect::<Result<Vec<_>, Problem>>()?;
+    let Some(&Job { pinned, scene, .. }) = jobs.first() else { return Ok(Vec::new()) };
+    let queries: Vec<Query> = jobs.iter_mut().map(|job| std::mem::take(&mut job.query)).collect();
+    let began = Instant::now();
+    let outcomes = Batch::new(&pinned.snapshot, scene).run(&queries, scratch);
+    let share = began.elapsed() / questions.len() as u32;
+    let made = questions.iter().zip(jobs).zip(&outcomes).map(|((question, job), outcome)| {
+        let prepared = Instant::now().checked_sub(share).unwrap_or(job.prepared);
+        question.made(&Job { prepared, ..job }, true, (outcome, None))
+    });
+    Ok(made.collect())
 }
 
 /// Makes an answer for the cache.

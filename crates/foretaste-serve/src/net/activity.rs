@@ -1,9 +1,10 @@
 //! What one connection is doing: shared between its socket (which measures silence) and its
 //! service (which knows when a request begins and when its response has been handed over).
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -15,10 +16,20 @@ use hyper::body::{Body, Frame, SizeHint};
 pub(crate) struct Activity {
     started: AtomicU64,
     finished: AtomicU64,
+    /// Of the finished requests, those that the socket knows of.
+    noticed: AtomicU64,
     ambiguous_length: AtomicBool,
-    /// The socket's task, where it looked while a request was in flight: it has to look again
-    /// when the request is finished, because that is when a new wait begins.
-    waits: Mutex<Option<Waker>>,
+    waits: Mutex<Waits>,
+}
+
+/// Who has to look at the socket again when a request is finished, because that is when a new wait
+/// begins.
+#[derive(Debug, Default)]
+struct Waits {
+    /// The connection's task is at work and will look by itself.
+    is_polled: bool,
+    /// The task, where it looked while a request was in flight.
+    task: Option<Waker>,
 }
 
 impl Activity {
@@ -32,13 +43,39 @@ impl Activity {
         self.finished.load(Relaxed)
     }
 
+    /// Says that the socket knows of so many finished requests.
+    pub(crate) fn notice(&self, finished: u64) {
+        self.noticed.store(finished, Relaxed);
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Wakes this task when the next request is finished.
     pub(crate) fn wake_when_finished(&self, waker: &Waker) {
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *waits {
+        let task = &mut self.waits().task;
+        match task {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+    }
+
+    /// Polls the connection that this is about. A request that is finished meanwhile wakes nobody:
+    /// hyper looks at the socket again before it lets go, and where it did not, it is asked to.
+    /// Waking its own task would cost a second round for each request.
+    pub(crate) fn poll<F: Future>(
+        &self,
+        connection: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        self.waits().is_polled = true;
+        let polled = connection.poll(cx);
+        self.waits().is_polled = false;
+        if polled.is_pending() && self.finished() != self.noticed.load(Relaxed) {
+            cx.waker().wake_by_ref();
+        }
+        polled
     }
 
     /// Says that the head just read had both `Content-Length` and `Transfer-Encoding`.
@@ -65,8 +102,13 @@ pub(crate) struct InFlight(Arc<Activity>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.finished.fetch_add(1, Relaxed);
-        let waits = self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).take();
-        waits.iter().for_each(Waker::wake_by_ref);
+        let mut waits = self.0.waits();
+        if !waits.is_polled
+            && let Some(task) = waits.task.take()
+        {
+            drop(waits);
+            task.wake();
+        }
     }
 }
 

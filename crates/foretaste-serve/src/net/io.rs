@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::Activity;
 use super::head::HeadScanner;
@@ -104,6 +104,7 @@ impl PatientIo {
         let finished = self.activity.finished();
         if finished != self.finished_seen {
             self.finished_seen = finished;
+            self.activity.notice(finished);
             self.in_head = false;
             self.scanner.reset();
             self.read_deadline.disarm();
@@ -186,11 +187,12 @@ impl PatientIo {
     }
 }
 
-/// A deadline that starts when a phase is first waited in. The timer is allocated once.
+/// A deadline that starts when a phase is first waited in. The timer is allocated once, and set
+/// anew only where it would ring too late or has rung too early: most waits end before either.
 #[derive(Debug, Default)]
 struct Deadline {
     timer: Option<Pin<Box<Sleep>>>,
-    armed: Option<Phase>,
+    armed: Option<(Phase, Instant)>,
 }
 
 impl Deadline {
@@ -203,11 +205,21 @@ impl Deadline {
             self.armed = None;
             return Poll::Pending;
         };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
-        if self.armed != Some(phase) {
-            self.armed = Some(phase);
-            timer.as_mut().reset(Instant::now() + patience);
+        let until = match self.armed {
+            Some((armed, until)) if armed == phase => until,
+            _ => Instant::now() + patience,
+        };
+        self.armed = Some((phase, until));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
         }
-        timer.as_mut().poll(cx)
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= until {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(until);
+        }
     }
 }
