@@ -215,6 +215,18 @@ mod tests {
     }
 
     #[test]
+    fn the_server_gets_the_channels_outside_that_were_set() {
+        let url = |url| load(&[("FORETASTE__CHANNELS__FAR__URL", url)]);
+        let config = url("http://127.0.0.1:1/{user}").unwrap();
+        assert_eq!(config.serve.channels["far"].budget_ms, 20);
+        let printed: Table = config.to_toml().parse().unwrap();
+        let again = Config::from_table(printed, &mut Vec::new()).unwrap();
+        assert_eq!(again.channels, config.channels);
+        let problems = url("https://127.0.0.1:1/{user}").unwrap_err();
+        assert!(problems.to_string().contains("channels.far: url"), "{problems}");
+    }
+
+    #[test]
     fn sources_are_checked_with_all_else() {
         let source = |name: &str| {
             let fields = "{ item = \"sku\" }";
@@ -235,5 +247,7 @@ mod tests {
     fn an_optional_key_may_be_set() {
         let config = load(&[("FORETASTE__SERVE__ADMIN_LISTEN", "127.0.0.1:1")]).unwrap();
         assert_eq!(config.serve.admin_listen.map(|a| a.port()), Some(1));
+        let config = load(&[("FORETASTE__SERVE__GRPC_LISTEN", "127.0.0.1:2")]).unwrap();
+        assert_eq!(config.serve.grpc_listen.map(|a| a.port()), Some(2));
     }
 }

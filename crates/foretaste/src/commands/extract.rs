@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use foretaste_core::{Error, ErrorKind};
 use foretaste_ingest::tables::{PresetConfig, SourceConfig};
-use foretaste_store::RowChanges;
+use foretaste_store::{EmbeddedStore, RowChanges, Store};
 
 use crate::run::Run;
 
@@ -32,6 +32,7 @@ pub fn run(run: &Run, args: &ExtractArgs) -> Result<()> {
     let sources = chosen(run, &args.sources)?;
     fs_err::create_dir_all(&run.data)?;
     let store = Arc::new(run.store_for_writing()?);
+    let shown = Shown { run, store: store.clone() };
     let mut extraction = Extraction::new(run, sources, store, args.accept_schema);
     extraction.stop = Stop::on_signals()?;
     if args.dry_run {
@@ -42,10 +43,10 @@ pub fn run(run: &Run, args: &ExtractArgs) -> Result<()> {
         });
     }
     if args.follow {
-        extraction.follow(&Shown { run });
+        extraction.follow(&shown);
         return Ok(());
     }
-    let failed = extraction.once(args.reconcile, &Shown { run });
+    let failed = extraction.once(args.reconcile, &shown);
     if failed > 0 {
         bail!("{failed} of the tables could not be read; see above");
     }
@@ -88,6 +89,17 @@ fn url_of(source: &SourceConfig) -> Result<String> {
 /// Shows on the terminal how it goes.
 struct Shown<'a> {
     run: &'a Run,
+    store: Arc<EmbeddedStore>,
+}
+
+impl Shown<'_> {
+    /// Moves a long log to long-term storage, as a server does; else every start would read it.
+    fn seal(&self) -> foretaste_core::Result<()> {
+        if self.store.counts()?.log_events >= self.run.config.serve.seal_events {
+            self.store.seal()?;
+        }
+        Ok(())
+    }
 }
 
 impl Witness for Shown<'_> {
@@ -103,5 +115,8 @@ impl Witness for Shown<'_> {
         }
         // Whoever waits for these lines may read a pipe.
         let _ = std::io::stdout().flush();
+        if let Err(error) = self.seal() {
+            eprintln!("the log of events could not be moved to long-term storage: {error}");
+        }
     }
 }

@@ -39,6 +39,24 @@ fn extraction_goes_on_until_sigterm_and_remembers_its_reconciliations() {
     assert_eq!(third.terminate(), Some(0));
 }
 
+/// What a first load leaves in the log, every later start would read again.
+#[test]
+fn a_long_log_is_sealed() {
+    let Some(server) = Server::start(Kind::MariaDb) else { return };
+    fill(&server);
+    let program = Program::new(&server.url, &configuration(3600));
+    let logged = || {
+        let counts = EmbeddedStore::open_reader(program.data()).unwrap().counts().unwrap();
+        assert!(counts.events > 200, "{counts:?}");
+        counts.log_events
+    };
+    program.run("extract --once");
+    assert!(logged() > 200);
+    program.configure(&format!("{}\n[serve]\nseal_events = 100\n", configuration(3600)));
+    program.run("extract --once");
+    assert_eq!(logged(), 0);
+}
+
 fn serving(server: &mut Server) {
     fill(server);
     let program = Program::new(&server.url, &configuration(1));
