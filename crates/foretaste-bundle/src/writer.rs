@@ -42,10 +42,10 @@ pub fn write(root: &Path, contents: &BundleContents) -> Result<BundleId> {
     write_watched(root, contents, &NoProgress)
 }
 
-/// As [`write`]; says how far the building of graphs has come.
+/// As [`write()`]; says how far the building of graphs has come.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_watched(
     root: &Path,
     contents: &BundleContents,
