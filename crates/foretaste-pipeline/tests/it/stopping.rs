@@ -3,7 +3,7 @@
 
 use foretaste_bundle::Stop;
 use foretaste_pipeline::{
-    ChannelConfig, Degraded, Fallback, Outcome, SceneConfig, Scratch, run, similar,
+    Batch, ChannelConfig, Degraded, Fallback, Outcome, SceneConfig, Scratch, run, similar,
 };
 
 use crate::planted::{asking, scene, world};
@@ -60,8 +60,13 @@ fn a_channel_that_uses_up_its_budget_is_named_and_what_it_found_takes_part() {
     let mut config = SceneConfig::default();
     let setting = ChannelConfig { work_budget: 1, ..ChannelConfig::default() };
     config.channels = names.iter().map(|name| ((*name).to_owned(), setting)).collect();
-    let alike = similar(&snapshot, &scene(config), 5, &query, &mut Scratch::default());
+    let mut scratch = Scratch::default();
+    let alike = similar(&snapshot, &scene(config), 5, &query, &mut scratch);
     assert_eq!(cut(&alike), names.len(), "{:?}", alike.degraded);
+
+    let unbounded = scene(SceneConfig::default());
+    let together = Batch::new(&snapshot, &unbounded).run(&[query], &mut scratch);
+    assert_eq!(together, [whole], "the bounds of one request are not those of the next");
 }
 
 #[test]
