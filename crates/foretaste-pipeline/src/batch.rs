@@ -3,7 +3,7 @@
 //! Only the searches of the channels of vectors are done together, block by block for all users of
 //! a tile; their results then stand in for the same searches in the request as it is run alone.
 
-use foretaste_bundle::{Asking, LoadedChannel, ManyScratch, PackedChannel};
+use foretaste_bundle::{Asking, LoadedChannel, ManyScratch, Meter, PackedChannel};
 use foretaste_core::BitSet;
 
 use crate::outcome::{ChannelId, Outcome, StageWork};
@@ -113,6 +113,8 @@ fn ask(request: &Request<'_>, model: &LoadedChannel, scratch: &mut Scratch, aski
     asking.vector.clear();
     asking.wanted = 0;
     if !history.is_empty() && !request.query.want_reasons {
+        // The bound of whatever was searched with this memory before is not this request's.
+        scratch.similar.limit(Meter::default());
         model.prepare(&history, &mut scratch.similar);
         asking.vector.extend_from_slice(scratch.similar.vector());
         asking.wanted = request.proposals();

@@ -3,7 +3,7 @@
 
 use foretaste_bundle::Stop;
 use foretaste_pipeline::{
-    Batch, ChannelConfig, Degraded, Fallback, Outcome, SceneConfig, Scratch, run, similar,
+    Batch, ChannelConfig, Degraded, Fallback, Outcome, Query, SceneConfig, Scratch, run, similar,
 };
 
 use crate::planted::{asking, scene, world};
@@ -64,9 +64,12 @@ fn a_channel_that_uses_up_its_budget_is_named_and_what_it_found_takes_part() {
     let alike = similar(&snapshot, &scene(config), 5, &query, &mut scratch);
     assert_eq!(cut(&alike), names.len(), "{:?}", alike.degraded);
 
+    // Requests that want reasons are not searched together.
+    let query = Query { want_reasons: false, ..query };
     let unbounded = scene(SceneConfig::default());
+    let alone = run(&snapshot, &unbounded, &query, &mut Scratch::default());
     let together = Batch::new(&snapshot, &unbounded).run(&[query], &mut scratch);
-    assert_eq!(together, [whole], "the bounds of one request are not those of the next");
+    assert_eq!(together, [alone], "the bounds of one request are not those of the next");
 }
 
 #[test]
