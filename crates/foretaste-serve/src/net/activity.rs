@@ -62,8 +62,9 @@ impl Activity {
     }
 
     /// Polls the connection that this is about. A request that is finished meanwhile wakes nobody:
-    /// hyper looks at the socket again before it lets go, and where it did not, it is asked to.
-    /// Waking its own task would cost a second round for each request.
+    /// hyper looks at the socket again before it lets go, and where it did not, it is asked to,
+    /// once: while requests wait in its buffer it does not look, however often it is asked.
+    /// Waking its own task for each request would cost a second round for each.
     pub(crate) fn poll<F: Future>(
         &self,
         connection: Pin<&mut F>,
@@ -72,7 +73,8 @@ impl Activity {
         self.waits().is_polled = true;
         let polled = connection.poll(cx);
         self.waits().is_polled = false;
-        if polled.is_pending() && self.finished() != self.noticed.load(Relaxed) {
+        let finished = self.finished();
+        if polled.is_pending() && self.noticed.swap(finished, Relaxed) != finished {
             cx.waker().wake_by_ref();
         }
         polled
@@ -142,5 +144,51 @@ impl Body for TrackedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_does_not_look_is_asked_to_once_for_each_finished_request() {
+        let (activity, wakes) = (Arc::new(Activity::default()), Arc::new(Wakes::default()));
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut cx = Context::from_waker(&waker);
+        let finish = || drop(activity.begin());
+        for n in 1..3 {
+            let ends_one = pin!(std::future::poll_fn(|_| {
+                finish();
+                Poll::<()>::Pending
+            }));
+            assert!(activity.poll(ends_one, &mut cx).is_pending());
+            assert_eq!(wakes.0.load(Relaxed), n);
+            assert!(activity.poll(pin!(std::future::pending::<()>()), &mut cx).is_pending());
+            assert_eq!(wakes.0.load(Relaxed), n, "a task that wakes itself for ever spins");
+        }
+        let looks = pin!(std::future::poll_fn(|_| {
+            finish();
+            activity.notice(activity.finished());
+            Poll::<()>::Pending
+        }));
+        assert!(activity.poll(looks, &mut cx).is_pending());
+        assert_eq!(wakes.0.load(Relaxed), 2, "it has looked");
+        activity.wake_when_finished(&waker);
+        finish();
+        assert_eq!(wakes.0.load(Relaxed), 3, "what ends elsewhere wakes");
     }
 }
