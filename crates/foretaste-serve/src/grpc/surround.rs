@@ -9,7 +9,6 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::HeaderMap;
-use hyper::header::CACHE_CONTROL;
 use tonic::{Code, Status};
 
 use super::status::{http_status, out_of_time, status};
@@ -18,7 +17,7 @@ use crate::config::millis;
 use crate::http::answering::Terms;
 use crate::http::class::class;
 use crate::http::envelope::{account_as, name};
-use crate::http::told::Told;
+use crate::http::told::{Told, wants_fresh};
 
 const TIMEOUT: &str = "grpc-timeout";
 /// As many digits as the protocol allows.
@@ -52,7 +51,7 @@ pub(super) async fn surround(
         .and_then(|patience| Ok((patience, class(request.headers()).map_err(status)?)));
     let mut response = match asks {
         Ok((patience, urgency)) => {
-            let no_cache = request.headers().get(CACHE_CONTROL).is_some_and(|v| v == "no-cache");
+            let no_cache = wants_fresh(request.headers());
             let waits = (Instant::now(), patience);
             request.extensions_mut().insert(Terms { no_cache, waits, urgency });
             within(patience.unwrap_or(most).min(most), next.run(request)).await

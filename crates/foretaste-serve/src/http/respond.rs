@@ -8,8 +8,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use foretaste_cache::{Found, KeyBuf, Loaded};
 use hyper::header::{
-    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-    IF_NONE_MATCH, VARY,
+    AGE, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
 };
 use hyper::{HeaderMap, StatusCode};
 
@@ -45,12 +44,8 @@ pub(crate) struct Manner {
 
 impl Manner {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let refuses = |value: &HeaderValue| {
-            let words = value.to_str().unwrap_or_default();
-            words.contains("no-cache") || words.contains("no-store")
-        };
         let terms = Terms {
-            no_cache: headers.get(CACHE_CONTROL).is_some_and(refuses),
+            no_cache: told::wants_fresh(headers),
             // What is malformed was refused before.
             waits: (Instant::now(), told::patience(headers).unwrap_or_default()),
             urgency: class(headers).unwrap_or(Urgency::Interactive),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 
 use super::problem::Problem;
 use super::{cors, envelope};
@@ -44,6 +44,14 @@ impl Told {
     pub(crate) fn trace(&self) -> Option<(&str, &str)> {
         trace_of(self.traceparent.as_ref()?.to_str().ok()?)
     }
+}
+
+/// Whether the caller refuses answers that were kept.
+pub(crate) fn wants_fresh(headers: &HeaderMap) -> bool {
+    headers.get(CACHE_CONTROL).is_some_and(|value| {
+        let words = value.to_str().unwrap_or_default();
+        words.contains("no-cache") || words.contains("no-store")
+    })
 }
 
 /// Trace and parent of a W3C `traceparent`; what is malformed is as if it were not there.

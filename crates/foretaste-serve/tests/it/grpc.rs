@@ -300,7 +300,7 @@ async fn a_deadline_is_kept_and_a_wrong_one_refused() {
     let mut call = Request::new(of("u1", 5));
     call.set_timeout(Duration::from_secs(60));
     call.metadata_mut().insert("x-request-id", "mine-1".parse().expect("word"));
-    call.metadata_mut().insert("cache-control", "no-cache".parse().expect("word"));
+    call.metadata_mut().insert("cache-control", "max-age=0, no-store".parse().expect("word"));
     let answer = client.recommend(call).await.expect("in time");
     assert_eq!(answer.metadata().get("x-request-id"), Some(&"mine-1".parse().expect("word")));
     assert_eq!(answer.metadata().get("x-cache"), Some(&"BYPASS".parse().expect("word")));
