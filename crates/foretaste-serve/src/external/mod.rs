@@ -124,7 +124,8 @@ impl Externals {
     }
 
     /// Asks every channel that the scene uses, at once; none takes longer than its budget, nor
-    /// than `until`. A channel that is asked about users has nothing to say about nobody.
+    /// than half of the time until `until`: the rest is for the channels inside. A channel that is
+    /// asked about users has nothing to say about nobody.
     pub(crate) async fn ask(
         &self,
         pinned: &Pinned,
@@ -156,7 +157,7 @@ impl Externals {
             false => Err(Failure::Paused),
             true => {
                 let budget = channel.config.budget();
-                let left = until.map_or(budget, |until| budget.min(until - began));
+                let left = until.map_or(budget, |until| budget.min((until - began) / 2));
                 let list = self.list(channel, uri, pinned);
                 let result = tokio::time::timeout(left, list).await.unwrap_or(Err(Failure::Late));
                 // The caller's hurry is not the channel's fault.

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -61,16 +62,18 @@ pub(crate) async fn answers(
     let scene = app.scene(scene.as_deref())?;
     let pinned = app.pin()?;
     let stop = Stop::new();
-    let parts = parts(app, &pinned, scene, (users, &shared), &stop);
+    let parts = parts(app, (&pinned, scene, until), (users, &shared), &stop);
     let parts = stopped_at(Some(until), &stop, parts).await;
     Ok((pinned, parts))
 }
 
+/// What all users of a batch share: the snapshot, the scene, and when recall has to be over.
+type Within<'a> = (&'a Arc<Pinned>, &'a Scene, Instant);
+
 /// The parts in the order of the users.
 async fn parts(
     app: &Arc<App>,
-    pinned: &Arc<Pinned>,
-    scene: &Scene,
+    within: Within<'_>,
     (users, shared): (&[String], &Asked),
     stop: &Stop,
 ) -> Vec<Part> {
@@ -78,7 +81,7 @@ async fn parts(
     let mut missing = Vec::new();
     for (at, user) in users.iter().enumerate() {
         let asked = Asked { user: Some(user.clone()), ..shared.clone() };
-        let part = match question(app, pinned, scene, asked).await {
+        let part = match question(app, within, asked).await {
             Err(problem) => Some(Err(problem)),
             Ok((key, question)) => {
                 let found = key.as_ref().and_then(|key| app.ready.find(key));
@@ -109,15 +112,14 @@ struct Missing {
 
 async fn question(
     app: &Arc<App>,
-    pinned: &Arc<Pinned>,
-    scene: &Scene,
+    (pinned, scene, until): Within<'_>,
     asked: Asked,
 ) -> Result<(Option<KeyBuf>, Question), Problem> {
     records::id("user", asked.user.as_deref().unwrap_or_default())?;
     let (asked, known) = look_up(app, pinned, asked).await?;
     let key = app.ready.key(pinned, scene, &Wanted::Recommend, (&asked, &known));
     let question = Question::new(Arc::clone(pinned), scene, (Wanted::Recommend, asked), known);
-    Ok((key, question))
+    Ok((key, question.until(until)))
 }
 
 /// Takes what other replicas have.

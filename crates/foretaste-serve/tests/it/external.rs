@@ -109,6 +109,10 @@ fn channel(at: SocketAddr) -> ExternalConfig {
 }
 
 async fn world(channel: ExternalConfig) -> World {
+    world_of(patient(), channel).await
+}
+
+async fn world_of(config: ServeConfig, channel: ExternalConfig) -> World {
     let far = ChannelConfig { weight: Some(5.0), quota: 0, ..Default::default() };
     let scene = SceneConfig {
         k: 5,
@@ -117,7 +121,7 @@ async fn world(channel: ExternalConfig) -> World {
     };
     let plain = SceneConfig { k: 5, ..SceneConfig::evaluation() };
     let scenes = BTreeMap::from([("default".to_owned(), scene), ("plain".to_owned(), plain)]);
-    let config = ServeConfig { channels: [("far".to_owned(), channel)].into(), ..patient() };
+    let config = ServeConfig { channels: [("far".to_owned(), channel)].into(), ..config };
     let scenes = Scenes::new(scenes).expect("valid scenes");
     World::of_scenes(config, Arc::new(MemoryStore::new()), scenes).await
 }
@@ -189,6 +193,21 @@ async fn a_batch_asks_for_each_of_its_users() {
     asked.sort();
     let expected = ["/near/new%20one", "/near/u0", "/near/u1"];
     assert_eq!(asked, expected.map(|path| format!("{path}?scene=default&n=100")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_leaves_time_for_the_channels_inside() {
+    let far = Far::start(Mood::Hung).await;
+    let config = ServeConfig { deadline_ms: 4_000, ..patient() };
+    let world = world_of(config, channel(far.at)).await;
+    let body = json!({ "users": ["u0", "u1"], "k": 2 }).to_string();
+    let batch = post(world.at, "/v1/recommend:batch", &body).await.expect(200).json();
+    for result in batch["results"].as_array().expect("results") {
+        let degraded = &result["answer"]["degraded"];
+        assert_eq!(*degraded, json!(["channel far was late and is left out"]), "{result}");
+    }
+    let alone = get(world.at, "/v1/recommend/u2?k=2").await.expect(200).json();
+    assert_eq!(alone["degraded"], json!(["channel far was late and is left out"]), "{alone}");
 }
 
 /// Asks once and checks that the answer is right without the channel.
