@@ -27,6 +27,8 @@ import statistics
 import subprocess
 import sys
 
+from measure import write
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ALS = "--alpha 40 --reg 10 --iterations 15"
 # An observation weighs alpha - 1 in implicit and alpha here; the start of short vectors is ours.
@@ -113,11 +115,6 @@ def machine():
     return {"cpu": names[0], "cores": len(names), "system": platform.platform()}
 
 
-def commit():
-    text = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    return text.stdout.strip()
-
-
 def compared(data_set, name, bound, mine, theirs):
     median = lambda runs, key: statistics.median(r[key] for r in runs)
     row = {"data": data_set, "job": name, "bound": bound, "load_1min": round(os.getloadavg()[0], 1)}
@@ -142,7 +139,7 @@ def main():
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
-    result = {"machine": machine(), "commit": commit(), "rounds": arguments.rounds, "rows": []}
+    result = {"machine": machine(), "rounds": arguments.rounds, "rows": []}
     for name, (our_job, peer_job, bound) in JOBS.items():
         if arguments.only not in name:
             continue
@@ -154,9 +151,7 @@ def main():
             row = compared(data_set, name, bound, mine, theirs)
             result["rows"].append(row)
             print(json.dumps({k: v for k, v in row.items() if k != "runs"}), flush=True)
-            with open(arguments.output, "w") as out:
-                json.dump(result, out, indent=1)
-                out.write("\n")
+            write(result, arguments.output)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -41,17 +40,11 @@ pyarrow.parquet.write_table(table, sys.argv[2], compression="zstd")
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Server:
     """One database server in a folder of its own."""
 
     def __init__(self, kind, folder):
-        self.kind, self.folder, self.port = kind, folder, free_port()
+        self.kind, self.folder, self.port = kind, folder, measure.free_port()
         data = os.path.join(folder, "data")
         if kind == "postgres":
             shutil.chown(folder, "postgres")

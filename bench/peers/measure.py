@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 
 
@@ -50,7 +51,22 @@ seconds_at_most = 0
     return path
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def commit():
+    """The commit that these scripts are of; binaries under measurement should be of the same."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    folder = os.path.dirname(os.path.abspath(__file__))
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder).stdout.strip()
+
+
 def write(result, path):
+    """Writes what was measured, and on what."""
+    on = {"commit": commit(), "cores": os.cpu_count(), "load_average": os.getloadavg()}
     with open(path, "w") as out:
-        json.dump(result, out, indent=1)
+        json.dump({**on, **result}, out, indent=1)
         out.write("\n")

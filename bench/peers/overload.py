@@ -98,13 +98,6 @@ def main():
     command += [args.binary, "serve", "--data", args.data, "--listen", "127.0.0.1:0"]
     with tempfile.TemporaryDirectory() as folder, server(command) as (process, url):
         result = measure(args, process, url, folder)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    result = {
-        "commit": commit.stdout.strip(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg(),
-        **result,
-    }
     write(result, args.output)
     print(json.dumps({k: result[k] for k in ("peak_per_s", "goodput_share", "after")}, indent=1))
 

@@ -25,7 +25,7 @@ import threading
 import time
 import urllib.request
 
-from measure import server, write
+from measure import free_port, scenario, server, write
 
 RATE = 100
 BUDGET_MS = 8
@@ -34,21 +34,12 @@ timeout_ms = 5000
 connections = 256
 [users]
 zipf = 0.0
-[warm_up]
-seconds_at_least = 0
-seconds_at_most = 0
 """
 
 
 def alone(command):
     """The command before all others on this machine, where that is allowed."""
     return ["chrt", "-f", "1", *command] if os.geteuid() == 0 else command
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 class Redis:
@@ -143,11 +134,9 @@ class Bench:
     def run(self, then=None):
         """A run of requests nobody has made before; `then` is done in its middle."""
         self.seed += 1
-        path = os.path.join(self.folder, "scenario.toml")
-        with open(path, "w") as out:
-            loop = f"[open]\nrate = {RATE}\narrivals = \"constant\"\nseconds = {self.args.seconds}\n"
-            request = f'[[request]]\nkind = "recommend"\nk = {5 + self.seed}\n'
-            out.write(f"seed = {self.seed}\n{loop}{CLIENTS}{request}")
+        rate = f"rate = {RATE}\narrivals = \"constant\"\nseconds = {self.args.seconds}\n"
+        loop = f"seed = {self.seed}\n[open]\n{rate}{CLIENTS}"
+        path = scenario(self.folder, loop, f'kind = "recommend"\nk = {5 + self.seed}')
         command = [self.args.binary, "load", "run", "--scenario", path, "--data", self.args.data]
         command += ["--from-bundle", "--url", self.url, "--json", "--quiet", "--output", self.folder]
         timer = threading.Timer(self.args.seconds / 2, then) if then else None
@@ -234,11 +223,7 @@ def main():
         for fault in ("killed", "hung", "full", "replica", "garbage"):
             faults[fault] = summary([bench.round(fault) for _ in range(args.rounds)])
             print(fault, {k: v for k, v in faults[fault].items() if k != "rounds"}, flush=True)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     result = {
-        "commit": commit.stdout.strip(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg(),
         "requests_per_s": RATE,
         "budget_ms": BUDGET_MS,
         "faults": faults,
