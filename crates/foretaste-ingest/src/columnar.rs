@@ -3,10 +3,6 @@
 
 use std::path::Path;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, BinaryArray, StringArray};
-use arrow_schema::{DataType, TimeUnit};
 use foretaste_core::{Error, EventBatch, Result};
 use foretaste_lake::Columns;
 use foretaste_lake::parquet::read_events;
@@ -16,7 +12,7 @@ use crate::cells::{Cell, Collector};
 use crate::detect::NATIVE_COLUMNS;
 use crate::driver::Journey;
 use crate::events::EventCollector;
-use crate::times::exact_text;
+use crate::texts::{Texts, time_text};
 
 const BATCH_ROWS: usize = 1 << 14;
 
@@ -30,7 +26,7 @@ pub fn read(journey: &mut Journey<'_>, to: &mut dyn Collector) -> Result<()> {
     let mut row = 0;
     for batch in reader {
         let batch = batch.map_err(|e| broken(path, e))?;
-        let columns: Vec<Texts> = batch.columns().iter().map(texts).collect::<Result<_>>()?;
+        let columns: Vec<Texts> = batch.columns().iter().map(Texts::of).collect::<Result<_>>()?;
         for at in 0..batch.num_rows() {
             let cells: Vec<Cell<'_>> = columns.iter().map(|c| c.cell(at)).collect();
             let outcome = to.take(&cells);
@@ -117,77 +113,4 @@ fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<std::fs::File>> {
 fn broken(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     let text = format!("{} cannot be read as Parquet", path.display());
     Error::corrupt(text).with_source(Box::new(error) as Box<dyn std::error::Error + Send + Sync>)
-}
-
-/// A column as texts.
-enum Texts {
-    Text(StringArray),
-    Bytes(BinaryArray),
-    Own(Vec<String>),
-}
-
-impl Texts {
-    fn cell(&self, row: usize) -> Cell<'_> {
-        match self {
-            Self::Text(column) if column.is_valid(row) => column.value(row).as_bytes(),
-            Self::Bytes(column) if column.is_valid(row) => column.value(row),
-            Self::Own(column) => column[row].as_bytes(),
-            _ => b"",
-        }
-    }
-}
-
-fn texts(column: &ArrayRef) -> Result<Texts> {
-    match column.data_type() {
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
-            Ok(Texts::Bytes(cast(column, &DataType::Binary)?.as_binary::<i32>().clone()))
-        }
-        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
-            let moments = cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))?;
-            let moments = cast(&moments, &DataType::Int64)?;
-            let texts = moments.as_primitive::<Int64Type>().iter().map(time_text);
-            Ok(Texts::Own(texts.collect()))
-        }
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
-            let column = cast(column, &DataType::Utf8)?;
-            let short = |t: Option<&str>| t.map(|t| t.strip_suffix(".0").unwrap_or(t).to_owned());
-            let texts = column.as_string::<i32>().iter().map(|t| short(t).unwrap_or_default());
-            Ok(Texts::Own(texts.collect()))
-        }
-        DataType::List(_) | DataType::LargeList(_) => lists(column),
-        // What has no text (structs, maps) is left out.
-        _ => text(column).or_else(|_| Ok(Texts::Own(vec![String::new(); column.len()]))),
-    }
-}
-
-/// A time that is known to be in ms must not be guessed at by its magnitude; 0 is not known.
-fn time_text(ms: Option<i64>) -> String {
-    ms.filter(|&ms| ms != 0).and_then(exact_text).unwrap_or_default()
-}
-
-fn text(column: &ArrayRef) -> Result<Texts> {
-    Ok(Texts::Text(cast(column, &DataType::Utf8)?.as_string::<i32>().clone()))
-}
-
-fn lists(column: &ArrayRef) -> Result<Texts> {
-    let list = match column.data_type() {
-        DataType::LargeList(field) => cast(column, &DataType::List(field.clone()))?,
-        _ => column.clone(),
-    };
-    let list = list.as_list::<i32>();
-    let values = text(list.values())?;
-    let joined = |row: usize| {
-        let offsets = list.value_offsets();
-        let range = if list.is_valid(row) { offsets[row]..offsets[row + 1] } else { 0..0 };
-        let words = range.map(|at| String::from_utf8_lossy(values.cell(at as usize)).into_owned());
-        words.collect::<Vec<_>>().join("|")
-    };
-    Ok(Texts::Own((0..list.len()).map(joined).collect()))
-}
-
-fn cast(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    arrow_cast::cast(column, to).map_err(|e| {
-        Error::invalid(format!("a column of type {} has no text", column.data_type()))
-            .with_source(e)
-    })
 }

@@ -23,6 +23,7 @@ mod quarantine;
 mod report;
 mod request;
 pub mod tables;
+mod texts;
 mod times;
 
 pub use import::import;

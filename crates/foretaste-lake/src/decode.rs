@@ -73,10 +73,9 @@ fn text(record: &RecordBatch, name: &str) -> Result<DictionaryArray<UInt32Type>>
     if *array.data_type() == dictionary() {
         return Ok(array.as_dictionary::<UInt32Type>().clone());
     }
-    let is_text = matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8);
-    let encoded = is_text.then(|| arrow_cast::cast(array, &dictionary()));
-    match encoded {
-        Some(Ok(encoded)) => Ok(encoded.as_dictionary::<UInt32Type>().clone()),
+    match array.data_type() {
+        DataType::Utf8 => Ok(array.as_string::<i32>().iter().collect()),
+        DataType::LargeUtf8 => Ok(array.as_string::<i64>().iter().collect()),
         _ => Err(wrong_type(name, array)),
     }
 }

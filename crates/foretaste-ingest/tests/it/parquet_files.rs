@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{ListBuilder, StringBuilder};
-use arrow_array::{
-    ArrayRef, BinaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+use arrow_array::builder::{
+    FixedSizeListBuilder, Float32Builder, Int64Builder, LargeListBuilder, ListBuilder,
+    StringBuilder,
 };
+use arrow_array::types::Int8Type;
+use arrow_array::{
+    ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Date64Array,
+    Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array, Int32Array,
+    Int64Array, LargeBinaryArray, LargeStringArray, RecordBatch, StringArray, StringViewArray,
+    StructArray, Time32SecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+    TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
+};
+use arrow_schema::{DataType, Field};
 use foretaste_core::{Event, EventBatch, NoProgress};
 use foretaste_generate::{Spec, generate, items, users, write_parquet};
 use foretaste_ingest::{Entity, Reason};
@@ -24,29 +32,113 @@ fn write(bench: &Bench, name: &str, columns: Vec<(&str, ArrayRef)>) -> std::path
 
 #[test]
 fn ids_of_any_type_and_times_of_any_type() {
-    let ids: [ArrayRef; 4] = [
+    let moment = 1_000_000_000;
+    let ids: [ArrayRef; 14] = [
+        Arc::new(Int8Array::from(vec![7])),
         Arc::new(Int32Array::from(vec![7])),
+        Arc::new(UInt64Array::from(vec![7])),
+        Arc::new(Float32Array::from(vec![7.0])),
         Arc::new(Float64Array::from(vec![7.0])),
+        Arc::new(Decimal128Array::from(vec![7]).with_precision_and_scale(9, 0).unwrap()),
         Arc::new(StringArray::from(vec!["7"])),
+        Arc::new(LargeStringArray::from(vec!["7"])),
+        Arc::new(StringViewArray::from(vec!["7"])),
         Arc::new(BinaryArray::from(vec![&b"7"[..]])),
+        Arc::new(LargeBinaryArray::from(vec![&b"7"[..]])),
+        Arc::new(BinaryViewArray::from(vec![&b"7"[..]])),
+        Arc::new(DictionaryArray::<Int8Type>::from_iter(["7"])),
+        Arc::new(DictionaryArray::new(
+            Int32Array::from(vec![1]),
+            Arc::new(Int64Array::from(vec![6, 7])),
+        )),
     ];
-    let times: [ArrayRef; 4] = [
-        Arc::new(Int64Array::from(vec![1_000_000_000])),
-        Arc::new(TimestampMicrosecondArray::from(vec![1_000_000_000_000_000])),
+    let times: [ArrayRef; 7] = [
+        Arc::new(Int64Array::from(vec![moment])),
+        Arc::new(TimestampSecondArray::from(vec![moment]).with_timezone("+02:00")),
+        Arc::new(TimestampMillisecondArray::from(vec![moment * 1_000])),
+        Arc::new(TimestampMicrosecondArray::from(vec![moment * 1_000_000])),
+        Arc::new(TimestampNanosecondArray::from(vec![moment * 1_000_000_000])),
         Arc::new(Float64Array::from(vec![1e9])),
         Arc::new(StringArray::from(vec!["2001-09-09 01:46:40"])),
     ];
-    for (id, time) in ids.into_iter().zip(times) {
+    for (id, time) in ids.into_iter().zip(times.iter().cycle()) {
         let bench = Bench::new();
         let rating: ArrayRef = Arc::new(Float64Array::from(vec![4.5]));
         let path = write(
             &bench,
             "e.parquet",
-            vec![("uid", id.clone()), ("movieId", id), ("rating", rating), ("ts", time)],
+            vec![("uid", id.clone()), ("movieId", id), ("rating", rating), ("ts", time.clone())],
         );
         bench.import(&path).unwrap();
         assert_eq!(bench.short(), ["7 7 rating 4.5 1000000000000"]);
     }
+}
+
+#[test]
+fn days_are_midnights_in_utc() {
+    let days: [ArrayRef; 2] = [
+        Arc::new(Date32Array::from(vec![11_574])),
+        Arc::new(Date64Array::from(vec![11_574 * 86_400_000])),
+    ];
+    for day in days {
+        let bench = Bench::new();
+        let id: ArrayRef = Arc::new(StringArray::from(vec!["7"]));
+        let path =
+            write(&bench, "e.parquet", vec![("user", id.clone()), ("item", id), ("ts", day)]);
+        bench.import(&path).unwrap();
+        assert_eq!(bench.short(), ["7 7 interaction 1 999993600000"]);
+    }
+}
+
+#[test]
+fn attributes_of_any_type_are_texts_and_what_has_none_is_left_out() {
+    let bench = Bench::new();
+    let id: ArrayRef = Arc::new(StringArray::from(vec!["x", "y"]));
+    let words = vec![Some("a"), None];
+    let mut longs = LargeListBuilder::new(Int64Builder::new());
+    longs.append_value([Some(1), Some(2)]);
+    longs.append_null();
+    let mut pairs = FixedSizeListBuilder::new(Float32Builder::new(), 2);
+    for value in [0.5, 1.0, 2.0, 1e20] {
+        pairs.values().append_value(value);
+    }
+    pairs.append(true);
+    pairs.append(true);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("sku", id),
+        ("known", Arc::new(BooleanArray::from(vec![Some(true), None]))),
+        (
+            "cost",
+            Arc::new(
+                Decimal128Array::from(vec![Some(-1_250), None])
+                    .with_precision_and_scale(9, 2)
+                    .unwrap(),
+            ),
+        ),
+        ("opens", Arc::new(Time32SecondArray::from(vec![Some(32_400), None]))),
+        ("kind", Arc::new(DictionaryArray::<Int8Type>::from_iter(words.clone()))),
+        ("none", Arc::new(DictionaryArray::<Int8Type>::from_iter([None::<&str>, None]))),
+        ("longs", Arc::new(longs.finish())),
+        ("pairs", Arc::new(pairs.finish())),
+        (
+            "inner",
+            Arc::new(StructArray::from(vec![(
+                Arc::new(Field::new("a", DataType::Utf8, true)),
+                Arc::new(StringArray::from(words)) as ArrayRef,
+            )])),
+        ),
+    ];
+    let path = write(&bench, "i.parquet", columns);
+    bench.import(&path).unwrap();
+    let texts = |at: usize| {
+        let attributes = &bench.items()[at].attributes;
+        let texts = attributes.iter().map(|(name, value)| format!("{name} {value}"));
+        texts.collect::<Vec<_>>()
+    };
+    let first =
+        ["cost -12.50", "kind a", "known true", "longs 1|2", "opens 09:00:00", "pairs 0.5|1"];
+    assert_eq!(texts(0), first);
+    assert_eq!(texts(1), ["pairs 2|100000000000000000000"]);
 }
 
 #[test]
