@@ -82,6 +82,14 @@ impl ItemTable {
         self.ids.index_of(id)
     }
 
+    /// As [`ItemTable::index_of`] for an id that is probably that of item `hint`.
+    ///
+    /// # Cost
+    /// One comparison where it is.
+    pub fn index_of_near(&self, id: &str, hint: ItemIdx) -> Option<ItemIdx> {
+        self.ids.index_of_near(id, hint)
+    }
+
     /// The title of an item; may be empty.
     pub fn title(&self, item: ItemIdx) -> &str {
         self.titles.get(item)

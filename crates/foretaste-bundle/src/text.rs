@@ -59,9 +59,13 @@ impl TextColumn {
     /// When there is no such string.
     #[inline]
     pub fn get(&self, i: u32) -> &str {
+        std::str::from_utf8(self.bytes(i)).expect("checked when the file was opened")
+    }
+
+    #[inline]
+    fn bytes(&self, i: u32) -> &[u8] {
         let offsets = self.offsets.get();
-        let range = offsets[i as usize] as usize..offsets[i as usize + 1] as usize;
-        std::str::from_utf8(&self.blob.get()[range]).expect("checked when the file was opened")
+        &self.blob.get()[offsets[i as usize] as usize..offsets[i as usize + 1] as usize]
     }
 }
 
@@ -136,11 +140,20 @@ impl IdIndex {
         for _ in 0..slots.len() {
             match slots[at] {
                 FREE => return None,
-                i if self.ids.get(i) == id => return Some(i),
+                i if self.ids.bytes(i) == id.as_bytes() => return Some(i),
                 _ => at = (at + 1) & mask,
             }
         }
         None
+    }
+
+    /// As [`IdIndex::index_of`] for an id whose number is probably `hint`.
+    ///
+    /// # Cost
+    /// One comparison where it is.
+    pub fn index_of_near(&self, id: &str, hint: u32) -> Option<u32> {
+        let is_it = (hint as usize) < self.len() && self.ids.bytes(hint) == id.as_bytes();
+        if is_it { Some(hint) } else { self.index_of(id) }
     }
 }
 

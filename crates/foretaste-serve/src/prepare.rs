@@ -111,7 +111,7 @@ fn add_recent<'a>(
     let held_until: Vec<(ItemIdx, TimeMs)> =
         query.history.iter().map(|entry| (entry.item, entry.time_ms)).collect();
     for event in events {
-        let Some(item) = items.index_of(&event.item) else { continue };
+        let Some(item) = event.item_in(items) else { continue };
         if owned_kinds.iter().any(|kind| **kind == *event.kind) {
             query.owned.push(item);
         }

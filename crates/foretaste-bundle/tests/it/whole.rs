@@ -17,6 +17,9 @@ fn everything_comes_back() {
         let i = i as u32;
         assert_eq!((items.id(i), items.title(i)), (item.item_id.as_str(), item.title.as_str()));
         assert_eq!(items.index_of(&item.item_id), Some(i));
+        for hint in [i, 0, i + 1, u32::MAX] {
+            assert_eq!(items.index_of_near(&item.item_id, hint), Some(i), "a hint is no answer");
+        }
         let names: Vec<_> = items.categories(i).iter().map(|&c| items.category_name(c)).collect();
         assert_eq!(names, item.categories);
         let price = items.price(i);
