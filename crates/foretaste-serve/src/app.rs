@@ -57,6 +57,8 @@ pub(crate) struct App {
     readiness: watch::Sender<bool>,
     /// Events in the store's log, about.
     log_events: AtomicU64,
+    /// The last event of the store that live state began with.
+    pub(crate) rebuilt_through: u64,
 }
 
 /// Threads that do nothing but help.
@@ -86,8 +88,8 @@ impl App {
         config.check()?;
         let metrics = Metrics::new();
         let recent = Arc::new(Recent::new(config.live_events_per_user, config.live_events));
-        let evicted = rebuild(&recent, store.as_ref(), (&bundles_root, config.live_events))?;
-        metrics.live_evicted.inc_by(evicted);
+        let rebuilt = rebuild(&recent, store.as_ref(), (&bundles_root, config.live_events))?;
+        metrics.live_evicted.inc_by(rebuilt.evicted);
         metrics.live_events.set(recent.len() as i64);
         info!(events = recent.len(), "live state rebuilt");
         let externals = Arc::new(Externals::new(&config.channels, Arc::clone(&metrics))?);
@@ -115,6 +117,7 @@ impl App {
             last_form: LastForm::default(),
             draining: AtomicBool::new(false),
             readiness: watch::Sender::new(false),
+            rebuilt_through: rebuilt.through_seq,
             log_events: AtomicU64::new(store.counts()?.log_events),
             bundles: Arc::new(bundles),
             replicas: Replicas::new(ready.cache().is_shared()),
@@ -285,6 +288,15 @@ impl App {
             }
         }
         self.metrics.live_events.set(self.recent.len() as i64);
+    }
+
+    /// Takes up events that other processes have stored since `after_seq`, and says how far it
+    /// got; `None` where there cannot be any.
+    pub(crate) fn hear_others(&self, store: &dyn Store, after_seq: u64) -> Result<Option<u64>> {
+        store.news(after_seq, &mut |_, event| {
+            self.take_notice(std::slice::from_ref(&event));
+            Ok(())
+        })
     }
 
     /// Takes up what others have stored.

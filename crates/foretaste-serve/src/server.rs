@@ -32,6 +32,8 @@ const CACHE_TICK_MS: u64 = 1_000;
 const SHED_REST: u32 = 10;
 /// How often the length of the event log is looked at, in ms.
 const SEAL_TICK_MS: u64 = 1_000;
+/// How often a shared store is asked for events of other processes.
+const NEWS_TICK_MS: u64 = 250;
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +140,7 @@ impl Server {
             tokio::spawn(replicas::speak(Arc::clone(&app))),
             tokio::spawn(replicas::listen(Arc::clone(&app))),
             tokio::spawn(seal_log(Arc::clone(&app))),
+            tokio::spawn(hear_others(Arc::clone(&app))),
         ];
         shutdown.await;
         info!("shutting down: not ready, still serving");
@@ -279,6 +282,30 @@ async fn seal_log(app: Arc<App>) {
             Ok(Ok(events)) => info!(events, "the event log was moved to long-term storage"),
             Ok(Err(error)) => warn!(%error, "the event log cannot be moved; it grows on"),
             Err(_) => warn!("moving the event log panicked"),
+        }
+    }
+}
+
+/// Where processes share a store, what one of them stores counts in the answers of all.
+async fn hear_others(app: Arc<App>) {
+    let mut tick = ticks(NEWS_TICK_MS);
+    let (mut after, mut is_deaf) = (app.rebuilt_through, false);
+    loop {
+        tick.tick().await;
+        match app.on_store_thread(move |app, store| app.hear_others(store, after)).await {
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(last))) => {
+                if std::mem::take(&mut is_deaf) {
+                    info!("events of other processes are heard of again");
+                }
+                after = last;
+            }
+            Ok(Err(error)) => {
+                if !std::mem::replace(&mut is_deaf, true) {
+                    warn!(%error, "events of other processes are not heard of");
+                }
+            }
+            Err(_) => warn!("hearing of events of other processes panicked"),
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! [`EmbeddedStore`] is the default: a folder with an event log (acknowledged events survive a
 //! crash), Parquet segments (bulk imports and sealed events) and an SQLite catalogue.
-//! [`MemoryStore`] keeps nothing and serves tests. Both pass [`conformance`], as every further
-//! implementation of [`Store`] must. [`load()`] turns a store into the one sorted batch of events
-//! that training reads. The crate knows nothing about HTTP, models or the clock.
+//! [`ServerStore`] keeps all in tables of a PostgreSQL, MySQL or MariaDB server, which many
+//! processes may share. [`MemoryStore`] keeps nothing and serves tests. All pass [`conformance`],
+//! as every further implementation of [`Store`] must. [`load()`] turns a store into the one sorted
+//! batch of events that training reads. The crate knows nothing about HTTP, models or the clock.
 
 mod catalogue;
 pub mod conformance;
@@ -15,6 +16,7 @@ mod lock;
 mod log;
 mod memory;
 mod rows;
+mod server;
 mod store;
 mod validate;
 
@@ -23,4 +25,5 @@ pub use foretaste_lake::Columns;
 pub use load::load;
 pub use memory::MemoryStore;
 pub use rows::{Record, Row, RowBucket, RowChanges, RowOutcome, RowStep, RowStore, UNDATED};
+pub use server::{ServerOptions, ServerStore};
 pub use store::{AppendOutcome, BulkOutcome, BulkWriter, Counts, Sink, Source, Store};

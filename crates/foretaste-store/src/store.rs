@@ -116,6 +116,17 @@ pub trait Store: Send + Sync {
     /// the last sequence number of the store. Events leave the log when it is sealed.
     fn tail(&self, after_seq: u64, sink: &mut dyn FnMut(u64, Event) -> Result<()>) -> Result<u64>;
 
+    /// As [`Store::tail`], but with the events that have been sealed, for a process that wants to
+    /// hear of what others store; `None` where no other process can.
+    fn news(
+        &self,
+        after_seq: u64,
+        sink: &mut dyn FnMut(u64, Event) -> Result<()>,
+    ) -> Result<Option<u64>> {
+        let _ = (after_seq, sink);
+        Ok(None)
+    }
+
     /// Adds or replaces items, all or none. An item that was deleted is back; one that was hidden
     /// by [`Store::set_hidden`] stays hidden.
     ///

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub mod layers;
+mod store;
 
 use layers::Problem;
+pub use store::StoreSection;
 
 /// The commented defaults, which are also the schema.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -25,6 +27,8 @@ pub const DEFAULT: &str = include_str!("default.toml");
 pub struct Config {
     /// Databases to read.
     pub source: Vec<SourceConfig>,
+    /// Where everything is kept.
+    pub store: StoreSection,
     /// Reading files.
     pub import: ImportConfig,
     /// What events mean.
@@ -117,6 +121,7 @@ impl Config {
         let mut check = |outcome: Result<(), foretaste_core::Error>| {
             outcome.unwrap_or_else(|e| problems.push(Problem(e.to_string())));
         };
+        check(config.store.check());
         check(config.serve.check());
         check(config.train.graph.check());
         check(Scenes::new(config.scenes.clone()).map(|_| ()));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use foretaste_bundle::{Bundle, BundleId};
 use foretaste_core::Progress;
 use foretaste_pipeline::{Scene, Scenes, Snapshot};
-use foretaste_store::{EmbeddedOptions, EmbeddedStore};
+use foretaste_store::{EmbeddedOptions, EmbeddedStore, RowStore, ServerStore};
 
 use crate::cli::{Cli, Command};
 use crate::commands;
@@ -79,13 +79,19 @@ impl Run {
     }
 
     /// The store, for reading beside whoever writes.
-    pub fn store_for_reading(&self) -> Result<EmbeddedStore> {
-        Ok(EmbeddedStore::open_reader(&self.data)?)
+    pub fn store_for_reading(&self) -> Result<Arc<dyn RowStore>> {
+        match self.config.store.server()? {
+            Some(options) => Ok(Arc::new(ServerStore::open(options)?)),
+            None => Ok(Arc::new(EmbeddedStore::open_reader(&self.data)?)),
+        }
     }
 
     /// The store, for writing.
-    pub fn store_for_writing(&self) -> Result<EmbeddedStore> {
-        Ok(EmbeddedStore::open(&self.data, EmbeddedOptions::default())?)
+    pub fn store_for_writing(&self) -> Result<Arc<dyn RowStore>> {
+        match self.config.store.server()? {
+            Some(options) => Ok(Arc::new(ServerStore::open(options)?)),
+            None => Ok(Arc::new(EmbeddedStore::open(&self.data, EmbeddedOptions::default())?)),
+        }
     }
 
     /// The id of the current bundle.

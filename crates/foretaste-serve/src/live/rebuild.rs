@@ -12,9 +12,16 @@ use super::recent::Recent;
 /// have arrived after training had read the store.
 const LATE_MS: TimeMs = 3_600_000;
 
-/// Fills `recent`, oldest first, and returns how many events its bounds pushed out: what happened
-/// since the data of the current bundle end, wherever the store keeps it, and all that is still in
-/// the log. Without a bundle the log alone counts.
+/// What was found.
+pub(crate) struct Rebuilt {
+    /// Events that bounds pushed out.
+    pub(crate) evicted: u64,
+    /// The last sequence number that the store had given.
+    pub(crate) through_seq: u64,
+}
+
+/// Fills `recent`, oldest first: what happened since the data of the current bundle end, wherever
+/// the store keeps it, and all that is still in the log. Without a bundle the log alone counts.
 ///
 /// # Cost
 /// One read of the events since then; memory for twice `most` of them.
@@ -22,18 +29,18 @@ pub(crate) fn rebuild(
     recent: &Recent,
     store: &dyn Store,
     (bundles_root, most): (&Path, usize),
-) -> Result<u64> {
+) -> Result<Rebuilt> {
     let mut evicted = 0;
     if let Some(as_of_ms) = as_of(bundles_root) {
         for (key, event) in young(store, as_of_ms - LATE_MS, most)? {
             evicted += recent.record_keyed(&event, key).evicted as u64;
         }
     }
-    store.tail(0, &mut |_, event| {
+    let through_seq = store.tail(0, &mut |_, event| {
         evicted += recent.record(&event).evicted as u64;
         Ok(())
     })?;
-    Ok(evicted)
+    Ok(Rebuilt { evicted, through_seq })
 }
 
 /// The newest `most` events at or after `since_ms` with their keys, oldest first.

@@ -1,8 +1,12 @@
 //! The stores as their users see them.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, say why it skips")]
 
 mod crash;
 mod embedded;
+mod server;
+#[allow(dead_code, reason = "shared with tests of extraction")]
+#[path = "../../../foretaste-ingest/tests/tables/servers.rs"]
+mod servers;
 
 use foretaste_store::{EmbeddedOptions, EmbeddedStore, MemoryStore, conformance};
 

@@ -10,7 +10,7 @@ use foretaste_bundle::{Bundle, activate};
 use foretaste_generate::write_parquet;
 use foretaste_ingest::{ImportRequest, import};
 use foretaste_serve::Addresses;
-use foretaste_store::EmbeddedStore;
+use foretaste_store::{EmbeddedOptions, EmbeddedStore};
 
 use super::{evaluate, serve, train};
 use crate::cli::{DemoArgs, EvaluateArgs};
@@ -51,7 +51,8 @@ fn fill(run: &Run, args: &DemoArgs) -> Result<EmbeddedStore> {
     let spec = super::generate::spec(args.size);
     let files = run.data.join("generated");
     write_parquet(&spec, &files, run.progress.as_ref())?;
-    let store = run.store_for_writing()?;
+    // Always in files: a demonstration has no place in a database that others use.
+    let store = EmbeddedStore::open(&run.data, EmbeddedOptions::default())?;
     let request = ImportRequest::new(&files, run.data.join("quarantine"));
     let report = import(&store, &request, run.progress.as_ref())?;
     print!("{report}");

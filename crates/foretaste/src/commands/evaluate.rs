@@ -18,7 +18,7 @@ use crate::run::{Run, shown};
 pub fn run(run: &Run, args: &EvaluateArgs) -> Result<()> {
     let store = run.store_for_reading()?;
     let settings = Settings::new(run, args.profile.map(Profile::name), args.seed, true)?;
-    let report = evaluate(run, &store, &settings, args)?;
+    let report = evaluate(run, store.as_ref(), &settings, args)?;
     let folder = args.output.clone().unwrap_or_else(|| run.reports());
     let (_, html) = report.write(&folder, "report")?;
     run.print(&serde_json::to_value(&report)?, || {

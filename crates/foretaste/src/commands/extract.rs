@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use foretaste_core::{Error, ErrorKind};
 use foretaste_ingest::tables::{PresetConfig, SourceConfig};
-use foretaste_store::{EmbeddedStore, RowChanges, Store};
+use foretaste_store::{RowChanges, RowStore};
 
 use crate::run::Run;
 
@@ -31,7 +31,7 @@ pub fn run(run: &Run, args: &ExtractArgs) -> Result<()> {
     }
     let sources = chosen(run, &args.sources)?;
     fs_err::create_dir_all(&run.data)?;
-    let store = Arc::new(run.store_for_writing()?);
+    let store = run.store_for_writing()?;
     let shown = Shown { run, store: store.clone() };
     let mut extraction = Extraction::new(run, sources, store, args.accept_schema);
     extraction.stop = Stop::on_signals()?;
@@ -89,7 +89,7 @@ fn url_of(source: &SourceConfig) -> Result<String> {
 /// Shows on the terminal how it goes.
 struct Shown<'a> {
     run: &'a Run,
-    store: Arc<EmbeddedStore>,
+    store: Arc<dyn RowStore>,
 }
 
 impl Shown<'_> {

@@ -16,7 +16,7 @@ pub fn run(run: &Run, args: &ImportArgs) -> Result<()> {
     let store = run.store_for_writing()?;
     let mut total = ImportReport::default();
     for request in &requests {
-        let report = import(&store, request, run.progress.as_ref())?;
+        let report = import(store.as_ref(), request, run.progress.as_ref())?;
         total.sources.extend(report.sources);
     }
     run.print(&to_json(&total), || format!("{total}"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use foretaste_pipeline::Scenes;
 use foretaste_serve::{Addresses, ServeConfig, Server};
-use foretaste_store::{EmbeddedStore, Store};
+use foretaste_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::extract::Extraction;
@@ -30,11 +30,9 @@ pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
         false => None,
     };
     fs_err::create_dir_all(&run.data)?;
-    let store = Arc::new(run.store_for_writing()?);
-    let extraction = sources.map(|sources| {
-        let store: Arc<EmbeddedStore> = Arc::clone(&store);
-        Extraction::new(&run, sources, store, args.accept_schema)
-    });
+    let store = run.store_for_writing()?;
+    let extraction = sources
+        .map(|sources| Extraction::new(&run, sources, Arc::clone(&store), args.accept_schema));
     serve(&run, config, (store, extraction), |addresses| {
         println!("listening on http://{}", addresses.public);
         if let Some(admin) = addresses.admin {

@@ -14,7 +14,7 @@ use crate::run::Run;
 pub fn run(run: &Run, args: &TrainArgs) -> Result<()> {
     let store = run.store_for_reading()?;
     let settings = Settings::new(run, args.profile.map(Profile::name), args.seed, !args.untuned)?;
-    let trained = train(run, &store, &settings)?;
+    let trained = train(run, store.as_ref(), &settings)?;
     if !args.no_activate {
         activate(&run.bundles(), &trained.id)?;
     }

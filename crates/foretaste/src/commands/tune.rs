@@ -21,7 +21,7 @@ pub fn run(run: &Run, args: &TuneArgs) -> Result<()> {
     let store = run.store_for_reading()?;
     let progress = run.progress.as_ref();
     let settings = Settings::new(run, args.profile.map(Profile::name), args.seed, false)?;
-    let data = learning::read(&store, &run.config.events, progress)?.data;
+    let data = learning::read(store.as_ref(), &run.config.events, progress)?.data;
     let parts =
         split::split(&data.interactions, &method(args.split, args.share, settings.seed), None)?;
     let (profile, seed) = (settings.profile.as_str(), settings.seed);

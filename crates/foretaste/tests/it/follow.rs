@@ -70,7 +70,7 @@ fn serving(server: &mut Server) {
 }
 
 /// Everyone likes items of one kind, most of them `odd` ones, and now and then another.
-fn fill(server: &Server) {
+pub(crate) fn fill(server: &Server) {
     server.create_ev();
     let mut rng = Rng::new(7);
     let mut rows = Vec::new();
@@ -85,7 +85,7 @@ fn fill(server: &Server) {
     server.run(&format!("INSERT INTO ev (ts, who, sku) VALUES {}", rows.join(", ")));
 }
 
-fn configuration(reconcile_s: u32) -> String {
+pub(crate) fn configuration(reconcile_s: u32) -> String {
     format!(
         r#"
 [[source]]

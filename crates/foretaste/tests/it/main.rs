@@ -12,4 +12,5 @@ mod program;
 #[allow(dead_code, reason = "the tests of extraction use more of it")]
 #[path = "../../../foretaste-ingest/tests/tables/servers.rs"]
 mod servers;
+mod stores;
 mod tutorials;

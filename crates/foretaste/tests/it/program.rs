@@ -100,10 +100,20 @@ impl Drop for Running {
 
 /// The body of an answer with status 200.
 pub(crate) fn get(address: &str, path: &str) -> String {
+    request(address, "GET", path, "")
+}
+
+/// As [`get`], for a request that brings JSON.
+pub(crate) fn post(address: &str, path: &str, body: &str) -> String {
+    request(address, "POST", path, body)
+}
+
+fn request(address: &str, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
+    let what = format!("content-type: application/json\r\ncontent-length: {}", body.len());
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{what}");
+    stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();

@@ -35,8 +35,11 @@ const CONFINED: [(&str, &[&str]); 7] = [
     ("arrow-array", &["foretaste-lake", "foretaste-ingest"]),
     ("parquet", &["foretaste-lake", "foretaste-ingest"]),
     ("rusqlite", &["foretaste-store"]),
-    ("tokio", &["foretaste-cache", "foretaste-ingest", "foretaste-serve", "foretaste"]),
-    ("sqlx", &["foretaste-ingest"]),
+    (
+        "tokio",
+        &["foretaste-cache", "foretaste-ingest", "foretaste-serve", "foretaste-store", "foretaste"],
+    ),
+    ("sqlx", &["foretaste-ingest", "foretaste-store"]),
     ("axum", &["foretaste-serve"]),
     ("clap", &["foretaste"]),
 ];

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use foretaste_ingest::tables::{Preview, TableReport, TableState};
-use foretaste_store::{Record, RowStore, Store};
+use foretaste_store::Record;
 use serde_json::{Value, json};
 
 use crate::run::Run;

@@ -1,0 +1,215 @@
+//! A store in the tables of a PostgreSQL, MySQL or MariaDB server, for teams that have one: many
+//! processes share it, and its backups and replicas are theirs.
+//!
+//! Whoever stores events holds the row of the counter, so sequence numbers ascend in the order of
+//! commits and no two writers lock each other out; the threads of one process share transactions.
+//! `docs/decisions/0010-server-store.md` says why it is as it is.
+
+mod append;
+mod bulk;
+mod catalogue;
+mod failure;
+mod partitions;
+mod read;
+mod rows;
+mod schema;
+mod sql;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use foretaste_core::{ErrorKind, Event, EventBatch, Item, Result, TimeMs, User};
+use foretaste_lake::Columns;
+
+use crate::memory::imported_before;
+use crate::store::{AppendOutcome, BulkWriter, Counts, Sink, Source, Store};
+use crate::validate;
+use append::Queue;
+use sql::{Arg, Database};
+
+/// Where the tables are and what may be kept in them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// `postgres://user:password@host:port/database`, or `mysql://...`, `mariadb://...`.
+    pub url: String,
+    /// Connections at most; one of them writes.
+    pub connections: u32,
+    /// How long a request waits for a free connection.
+    pub acquire_timeout: Duration,
+    /// A connection that was idle so long is closed.
+    pub idle_timeout: Duration,
+    /// A connection that is so old is closed after its use.
+    pub max_lifetime: Duration,
+    /// Number of latest events whose keys are remembered for answering duplicates.
+    pub remembered_keys: u64,
+    /// Months of events that are kept, the running one not counted; `None`: all.
+    pub retention_months: Option<u32>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            connections: 8,
+            acquire_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(300),
+            max_lifetime: Duration::from_secs(1_800),
+            remembered_keys: 1 << 20,
+            retention_months: None,
+        }
+    }
+}
+
+/// The store on a server. Any number of processes may write and read.
+pub struct ServerStore {
+    database: Database,
+    options: ServerOptions,
+    waiting: Queue,
+    /// Held by the thread that writes for all that wait.
+    writing: Mutex<()>,
+}
+
+impl ServerStore {
+    /// Opens the store on a server; makes its tables where there are none.
+    ///
+    /// # Errors
+    /// `Config` for a URL or access that is wrong, `Unavailable` when the server cannot be
+    /// reached, `Unsupported` when a newer version made the tables.
+    pub fn open(options: ServerOptions) -> Result<Self> {
+        let database = Database::connect(&options)?;
+        let store = Self { database, options, waiting: Queue::default(), writing: Mutex::new(()) };
+        store.database.wait(schema::prepare(&store.database))?;
+        store.keep_months()?;
+        Ok(store)
+    }
+
+    /// Makes partitions for the months ahead and drops those beyond retention.
+    fn keep_months(&self) -> Result<()> {
+        let months = self.options.retention_months;
+        self.database.wait(partitions::keep(&self.database, months))
+    }
+}
+
+impl std::fmt::Debug for ServerStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL holds a password.
+        f.debug_struct("ServerStore").field("dialect", &self.database.dialect).finish()
+    }
+}
+
+impl Store for ServerStore {
+    fn append_events(&self, events: &[Event]) -> Result<AppendOutcome> {
+        validate::events(events)?;
+        self.append(events)
+    }
+
+    fn bulk(&self, source: &Source) -> Result<Box<dyn BulkWriter + '_>> {
+        if self.has_source(&source.digest)? {
+            return Err(imported_before(source));
+        }
+        Ok(Box::new(bulk::ServerBulk::begin(&self.database, source)?))
+    }
+
+    fn has_source(&self, digest: &str) -> Result<bool> {
+        let sql = "SELECT digest FROM foretaste_sources WHERE digest = ?";
+        let found = self.database.rows(sql, vec![Arg::text(digest)])?;
+        Ok(!found.is_empty())
+    }
+
+    fn read_events(&self, columns: Columns, sink: Sink<'_, EventBatch>) -> Result<()> {
+        self.read(TimeMs::MIN, columns, sink)
+    }
+
+    fn read_events_since(
+        &self,
+        since_ms: TimeMs,
+        columns: Columns,
+        sink: Sink<'_, EventBatch>,
+    ) -> Result<()> {
+        self.read(since_ms, columns, sink)
+    }
+
+    fn tail(&self, after_seq: u64, sink: &mut dyn FnMut(u64, Event) -> Result<()>) -> Result<u64> {
+        let (last, sealed) = self.counters()?;
+        self.read_log((after_seq.max(sealed), last), sink)
+    }
+
+    fn news(
+        &self,
+        after_seq: u64,
+        sink: &mut dyn FnMut(u64, Event) -> Result<()>,
+    ) -> Result<Option<u64>> {
+        let (last, _) = self.counters()?;
+        if last <= after_seq {
+            return Ok(Some(last));
+        }
+        self.read_log((after_seq, last), sink).map(Some)
+    }
+
+    fn put_items(&self, items: &[Item]) -> Result<()> {
+        validate::items(items)?;
+        self.database.wait(catalogue::put_items(&self.database, items))
+    }
+
+    fn put_users(&self, users: &[User]) -> Result<()> {
+        validate::users(users)?;
+        self.database.wait(catalogue::put_users(&self.database, users))
+    }
+
+    fn item(&self, id: &str) -> Result<Option<Item>> {
+        catalogue::item(&self.database, id)
+    }
+
+    fn user(&self, id: &str) -> Result<Option<User>> {
+        catalogue::user(&self.database, id)
+    }
+
+    fn delete_item(&self, id: &str) -> Result<bool> {
+        self.database.wait(catalogue::delete_item(&self.database, id))
+    }
+
+    fn delete_user(&self, id: &str) -> Result<bool> {
+        validate::id("user_id", id)?;
+        self.database.wait(catalogue::delete_user(&self.database, id))
+    }
+
+    fn set_hidden(&self, id: &str, hidden: bool) -> Result<bool> {
+        validate::id("item_id", id)?;
+        self.database.wait(catalogue::set_hidden(&self.database, id, hidden))
+    }
+
+    fn hidden(&self) -> Result<Vec<String>> {
+        catalogue::hidden(&self.database)
+    }
+
+    fn items(&self, sink: Sink<'_, Item>) -> Result<()> {
+        catalogue::items(&self.database, sink)
+    }
+
+    fn users(&self, sink: Sink<'_, User>) -> Result<()> {
+        catalogue::users(&self.database, sink)
+    }
+
+    fn control(&self, key: &str) -> Result<Option<String>> {
+        let sql = "SELECT value FROM foretaste_control WHERE name = ?";
+        let rows = self.database.rows(sql, vec![Arg::text(key)])?;
+        rows.first().map(|row| self.database.text(row, 0)).transpose()
+    }
+
+    fn set_control(&self, key: &str, value: Option<&str>) -> Result<()> {
+        self.database.wait(catalogue::set_control(&self.database, key, value))
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        self.count()
+    }
+
+    fn seal(&self) -> Result<()> {
+        self.database.wait(append::seal(&self.database))?;
+        match self.keep_months() {
+            // Somebody reads for long; the next time will do.
+            Err(e) if e.kind() == ErrorKind::Unavailable => Ok(()),
+            done => done,
+        }
+    }
+}

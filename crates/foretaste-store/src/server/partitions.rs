@@ -1,0 +1,179 @@
+//! Events lie in one partition per month (UTC), made ahead; what is older or later than any month
+//! lies in a partition of its own. Retention drops whole months, which costs nothing.
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
+use foretaste_core::{ErrorKind, Result, TimeMs};
+use sqlx_core::any::AnyConnection;
+
+use super::failure::failure;
+use super::sql::{Arg, Database, Dialect, number, run};
+
+/// Months that are there before they are needed.
+const AHEAD: i64 = 3;
+/// The first month that has a partition of its own, January 2000; times before are hardly times.
+const FIRST: i64 = 2_000 * 12;
+/// Rows that one statement deletes, so that nobody waits for it for long.
+const ROWS_AT_ONCE: u64 = 10_000;
+
+/// Makes the months ahead and drops those that `retention` no longer keeps.
+pub(super) async fn keep(database: &Database, retention: Option<u32>) -> Result<()> {
+    let this_month = month_of(now_ms(database).await?);
+    make(database, (this_month - 1..=this_month + AHEAD).collect()).await?;
+    match retention {
+        Some(months) => forget(database, this_month - i64::from(months)).await,
+        None => Ok(()),
+    }
+}
+
+/// Makes partitions for those of the months that may have one. Without them events are stored all
+/// the same.
+pub(super) async fn make(database: &Database, mut months: Vec<i64>) -> Result<()> {
+    let last = month_of(now_ms(database).await?) + AHEAD;
+    months.retain(|month| (FIRST..=last).contains(month));
+    months.sort_unstable();
+    months.dedup();
+    let (lock, unlock) = match database.dialect {
+        Dialect::Postgres => {
+            ("SELECT pg_advisory_lock(7106514)", "SELECT pg_advisory_unlock(7106514)")
+        }
+        Dialect::MySql => {
+            ("DO GET_LOCK('foretaste_months', 10)", "DO RELEASE_LOCK('foretaste_months')")
+        }
+    };
+    let mut connection = database.connection().await?;
+    run(database.dialect, &mut connection, lock, Vec::new()).await?;
+    let made = make_locked(database.dialect, &mut connection, &months).await;
+    run(database.dialect, &mut connection, unlock, Vec::new()).await?;
+    made
+}
+
+async fn make_locked(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+    months: &[i64],
+) -> Result<()> {
+    let mut ends = ends(dialect, connection).await?;
+    for &month in months {
+        let end = start_of(month + 1);
+        if ends.contains(&end) {
+            continue;
+        }
+        let sql = match dialect {
+            Dialect::Postgres => format!(
+                "CREATE TABLE foretaste_events_{} PARTITION OF foretaste_events \
+                 FOR VALUES FROM ({}) TO ({end})",
+                name(month),
+                start_of(month)
+            ),
+            Dialect::MySql => split(month, &mut ends),
+        };
+        match run(dialect, connection, &sql, Vec::new()).await {
+            Ok(_) => ends.push(end),
+            // Events of the month lie among the others already, where they may stay.
+            Err(e) if dialect == Dialect::Postgres && e.kind() == ErrorKind::Io => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// MySQL's partitions leave no gap, so a month is cut out of the one that holds it. A partition is
+/// named after its last month.
+fn split(month: i64, ends: &mut Vec<TimeMs>) -> String {
+    let (start, end) = (start_of(month), start_of(month + 1));
+    let next = ends.iter().copied().filter(|&known| known > end).min();
+    let (cut, bound) = match next {
+        Some(next) => (named(next), format!("({next})")),
+        None => ("later".to_owned(), "MAXVALUE".to_owned()),
+    };
+    let mut before = String::new();
+    if !ends.contains(&start) {
+        before = format!("PARTITION {} VALUES LESS THAN ({start}), ", named(start));
+        ends.push(start);
+    }
+    format!(
+        "ALTER TABLE foretaste_events REORGANIZE PARTITION {cut} INTO ({before}\
+         PARTITION {} VALUES LESS THAN ({end}), PARTITION {cut} VALUES LESS THAN {bound})",
+        named(end)
+    )
+}
+
+/// The bounds of the partitions there are, without the last one.
+async fn ends(dialect: Dialect, connection: &mut AnyConnection) -> Result<Vec<TimeMs>> {
+    let sql = match dialect {
+        Dialect::Postgres => {
+            "SELECT CAST(substring(pg_get_expr(c.relpartbound, c.oid) \
+             FROM 'TO \\(''([0-9]+)''\\)') AS bigint) \
+             FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+             WHERE i.inhparent = CAST('foretaste_events' AS regclass) \
+               AND pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'"
+        }
+        Dialect::MySql => {
+            "SELECT CAST(partition_description AS SIGNED) FROM information_schema.partitions \
+             WHERE table_schema = DATABASE() AND table_name = 'foretaste_events' \
+               AND partition_description <> 'MAXVALUE'"
+        }
+    };
+    let rows = sqlx::query(sql).fetch_all(connection).await.map_err(failure)?;
+    rows.iter().map(|row| number(row, 0)).collect()
+}
+
+/// Drops the months before `month`; events of no month that are older go row by row.
+async fn forget(database: &Database, month: i64) -> Result<()> {
+    let (dialect, bound) = (database.dialect, start_of(month));
+    let mut connection = database.connection().await?;
+    let old = ends(dialect, &mut connection).await?.into_iter().filter(|&end| end <= bound);
+    for end in old.filter(|&end| end > start_of(FIRST)) {
+        let sql = match dialect {
+            Dialect::Postgres => {
+                format!("DROP TABLE foretaste_events_{}", name(month_of(end - 1)))
+            }
+            Dialect::MySql => format!("ALTER TABLE foretaste_events DROP PARTITION {}", named(end)),
+        };
+        run(dialect, &mut connection, &sql, Vec::new()).await?;
+    }
+    let sql = match dialect {
+        Dialect::Postgres => {
+            "DELETE FROM foretaste_events_other WHERE ctid IN (SELECT ctid \
+             FROM foretaste_events_other WHERE time_ms < ? AND time_ms > 0 LIMIT ?)"
+        }
+        Dialect::MySql => "DELETE FROM foretaste_events WHERE time_ms < ? AND time_ms > 0 LIMIT ?",
+    };
+    loop {
+        let args: Vec<Arg> = vec![bound.into(), (ROWS_AT_ONCE as i64).into()];
+        if run(dialect, &mut connection, sql, args).await? < ROWS_AT_ONCE {
+            return Ok(());
+        }
+    }
+}
+
+pub(super) async fn now_ms(database: &Database) -> Result<TimeMs> {
+    let sql = match database.dialect {
+        Dialect::Postgres => "SELECT CAST(extract(epoch FROM now()) AS bigint)",
+        Dialect::MySql => "SELECT CAST(UNIX_TIMESTAMP() AS SIGNED)",
+    };
+    let mut connection = database.connection().await?;
+    let row = sqlx::query(sql).fetch_one(&mut *connection).await;
+    Ok(1_000 * number(&row.map_err(failure)?, 0)?)
+}
+
+/// The month of a time, counted from the year 0. Times beyond the calendar are in its first one.
+pub(super) fn month_of(time_ms: TimeMs) -> i64 {
+    let time = DateTime::from_timestamp_millis(time_ms).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    i64::from(time.year()) * 12 + i64::from(time.month0())
+}
+
+fn start_of(month: i64) -> TimeMs {
+    let (year, month) = (month.div_euclid(12) as i32, month.rem_euclid(12) as u32 + 1);
+    let first = NaiveDate::from_ymd_opt(year, month, 1).unwrap_or(NaiveDate::MIN);
+    first.and_time(NaiveTime::MIN).and_utc().timestamp_millis()
+}
+
+fn name(month: i64) -> String {
+    format!("{}_{:02}", month.div_euclid(12), month.rem_euclid(12) + 1)
+}
+
+/// MySQL's name of the partition that ends here.
+fn named(end: TimeMs) -> String {
+    format!("m{}", name(month_of(end - 1)))
+}

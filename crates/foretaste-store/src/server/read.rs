@@ -1,0 +1,124 @@
+//! Reading events.
+
+use foretaste_core::{Error, Event, EventBatch, EventContext, Result, TimeMs};
+use foretaste_lake::Columns;
+use sqlx::Row;
+use sqlx_core::any::AnyRow;
+
+use super::ServerStore;
+use super::sql::{Arg, number};
+use crate::store::{Counts, Sink, Store};
+
+/// Events that make one batch.
+const BATCH_EVENTS: usize = 1 << 16;
+const PLAIN: &str = "user_id, item_id, kind, value, time_ms, event_key";
+const CONTEXT: &str = ", session, scene, position, request_id";
+
+impl ServerStore {
+    /// Events in the order of their times, so that the same events are always read alike.
+    pub(super) fn read(
+        &self,
+        since_ms: TimeMs,
+        columns: Columns,
+        sink: Sink<'_, EventBatch>,
+    ) -> Result<()> {
+        let with_context = columns == Columns::All;
+        let context = if with_context { CONTEXT } else { "" };
+        let sql = format!(
+            "SELECT {PLAIN}{context} FROM foretaste_events WHERE time_ms >= ? \
+             ORDER BY time_ms, event_key"
+        );
+        let mut batch = EventBatch::default();
+        self.database.each_row(&sql, vec![since_ms.into()], &mut |row| {
+            batch.push(&self.event(&row, with_context)?);
+            if let Some(key) = batch.key.last_mut() {
+                *key = number(&row, 5)? as u64;
+            }
+            if batch.len() < BATCH_EVENTS {
+                return Ok(());
+            }
+            sink(std::mem::take(&mut batch))
+        })?;
+        if batch.is_empty() { Ok(()) } else { sink(batch) }
+    }
+
+    /// The events with sequence numbers above `after` up to `last`, which is returned. Numbers
+    /// ascend in the order of commits: of those up to the last one none is missing.
+    pub(super) fn read_log(
+        &self,
+        (after, last): (u64, u64),
+        sink: &mut dyn FnMut(u64, Event) -> Result<()>,
+    ) -> Result<u64> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let sql = format!(
+            "SELECT {PLAIN}{CONTEXT}, seq, event_id FROM foretaste_events \
+             WHERE seq > ? AND seq <= ? ORDER BY seq"
+        );
+        self.database.each_row(&sql, vec![after.into(), (last as i64).into()], &mut |row| {
+            let event_id = self.database.maybe_text(&row, 11)?;
+            let event = Event { event_id, ..self.event(&row, true)? };
+            sink(number(&row, 10)? as u64, event)
+        })?;
+        Ok(last)
+    }
+
+    /// The last sequence number, and the one up to which events have left the tail.
+    pub(super) fn counters(&self) -> Result<(u64, u64)> {
+        let sql = "SELECT name, value FROM foretaste_meta WHERE name IN ('seq', 'sealed')";
+        let (mut last, mut sealed) = (0, 0);
+        for row in self.database.rows(sql, Vec::new())? {
+            let value = number(&row, 1)? as u64;
+            match self.database.text(&row, 0)?.as_str() {
+                "seq" => last = value,
+                _ => sealed = value,
+            }
+        }
+        Ok((last, sealed))
+    }
+
+    fn event(&self, row: &AnyRow, with_context: bool) -> Result<Event> {
+        let context = if with_context { self.context(row)? } else { None };
+        let value: f64 = row.try_get(3).map_err(super::failure::failure)?;
+        Ok(Event {
+            event_id: None,
+            user: self.database.text(row, 0)?,
+            item: self.database.text(row, 1)?,
+            kind: self.database.text(row, 2)?,
+            value: value as f32,
+            time_ms: number(row, 4)?,
+            context,
+        })
+    }
+
+    fn context(&self, row: &AnyRow) -> Result<Option<EventContext>> {
+        let position: Option<i64> = row.try_get(8).map_err(super::failure::failure)?;
+        let beyond = |_| Error::corrupt("a position of an event is beyond its bounds");
+        let context = EventContext {
+            session: self.database.maybe_text(row, 6)?,
+            scene: self.database.maybe_text(row, 7)?,
+            position: position.map(u16::try_from).transpose().map_err(beyond)?,
+            request_id: self.database.maybe_text(row, 9)?,
+        };
+        Ok((context != EventContext::default()).then_some(context))
+    }
+
+    pub(super) fn count(&self) -> Result<Counts> {
+        let (last, sealed) = self.counters()?;
+        let one = |sql: &str, args: Vec<Arg>| -> Result<u64> {
+            let rows = self.database.rows(sql, args)?;
+            rows.first().map_or(Ok(0), |row| number(row, 0)).map(|n| n as u64)
+        };
+        let all = |table: &str| one(&format!("SELECT count(*) FROM foretaste_{table}"), Vec::new());
+        let young = "SELECT count(*) FROM foretaste_events WHERE seq > ?";
+        Ok(Counts {
+            items: all("items")?,
+            users: all("users")?,
+            hidden: self.hidden()?.len() as u64,
+            events: all("events")?,
+            log_events: one(young, vec![(sealed as i64).into()])?,
+            log_bytes: 0,
+            lake_bytes: 0,
+            last_seq: last,
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! The tables.
+
+use foretaste_core::{Error, ErrorKind, Result};
+
+use super::failure::failure;
+use super::sql::{Database, Dialect, number, run};
+
+/// Raised when tables change in a way that older programs would misread.
+const VERSION: i64 = 1;
+
+/// Names of ids, words and documents as column types: bytes on MySQL, where texts that differ in
+/// case or trailing spaces may be equal.
+struct Types {
+    id: &'static str,
+    word: &'static str,
+    long: &'static str,
+    float: &'static str,
+}
+
+const POSTGRES: Types = Types {
+    id: "text COLLATE \"C\"",
+    word: "text COLLATE \"C\"",
+    long: "text",
+    float: "double precision",
+};
+
+const MYSQL: Types =
+    Types { id: "varbinary(512)", word: "varbinary(256)", long: "mediumblob", float: "double" };
+
+/// Columns of events, of those under way, too.
+pub(super) const EVENT_COLUMNS: &str = "time_ms, event_key, seq, user_id, item_id, kind, value, \
+                                        session, scene, position, request_id, \
+                                        event_id";
+
+/// Makes what is not there.
+pub(super) async fn prepare(database: &Database) -> Result<()> {
+    let dialect = database.dialect;
+    let mut connection = database.connection().await?;
+    for statement in statements(dialect) {
+        // Of two processes that make a table at once, one may be told that it is there.
+        if let Err(first) = run(dialect, &mut connection, &statement, Vec::new()).await {
+            let again = run(dialect, &mut connection, &statement, Vec::new()).await;
+            again.map_err(|_| first)?;
+        }
+    }
+    let sql = "SELECT value FROM foretaste_meta WHERE name = 'version'";
+    let rows = sqlx::query(sql).fetch_all(&mut *connection).await.map_err(failure)?;
+    match rows.first().map(|row| number(row, 0)).transpose()? {
+        Some(VERSION) => Ok(()),
+        other => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("the store's tables are of version {other:?}, this program knows {VERSION}"),
+        )),
+    }
+}
+
+/// A table: its name, its columns, and the columns of its indexes.
+struct Table<'a>(&'a str, String, &'a [&'a str]);
+
+fn statements(dialect: Dialect) -> Vec<String> {
+    let types = match dialect {
+        Dialect::Postgres => POSTGRES,
+        Dialect::MySql => MYSQL,
+    };
+    let mut all: Vec<String> =
+        tables(&types).iter().flat_map(|table| table.statements(dialect)).collect();
+    if dialect == Dialect::Postgres {
+        all.push(
+            "CREATE TABLE IF NOT EXISTS foretaste_events_other \
+             PARTITION OF foretaste_events DEFAULT"
+                .to_owned(),
+        );
+    }
+    let first = |name: &str, value: i64| {
+        // Without a FROM, MariaDB takes no WHERE.
+        format!(
+            "INSERT INTO foretaste_meta (name, value) SELECT '{name}', {value} \
+             FROM (SELECT 1 AS one) AS here \
+             WHERE NOT EXISTS (SELECT 1 FROM foretaste_meta WHERE name = '{name}')"
+        )
+    };
+    all.extend([first("version", VERSION), first("seq", 0), first("sealed", 0)]);
+    all
+}
+
+fn tables(types: &Types) -> Vec<Table<'static>> {
+    let Types { id, word, long, float } = types;
+    let event = format!(
+        "time_ms bigint NOT NULL, event_key bigint NOT NULL, seq bigint, \
+         user_id {id} NOT NULL, item_id {id} NOT NULL, kind {word} NOT NULL, \
+         value {float} NOT NULL, session {id}, scene {word}, position bigint, request_id {id}, \
+         event_id {id}"
+    );
+    vec![
+        Table("meta", format!("name {word} PRIMARY KEY, value bigint NOT NULL"), &[]),
+        Table("control", format!("name {id} PRIMARY KEY, value {long} NOT NULL"), &[]),
+        Table("kinds", format!("kind {word} PRIMARY KEY"), &[]),
+        Table("keys", "event_key bigint PRIMARY KEY, seq bigint NOT NULL".to_owned(), &["seq"]),
+        Table("sources", format!("digest {id} PRIMARY KEY, name {long} NOT NULL, n bigint"), &[]),
+        Table("imports", format!("import {id} PRIMARY KEY, begun_ms bigint NOT NULL"), &[]),
+        Table("staged", format!("import {id} NOT NULL, {event}"), &["import"]),
+        Table(
+            "items",
+            format!("item_id {id} PRIMARY KEY, hidden bigint NOT NULL, record {long} NOT NULL"),
+            &[],
+        ),
+        Table("users", format!("user_id {id} PRIMARY KEY, record {long} NOT NULL"), &[]),
+        Table(
+            "hidden",
+            format!("item_id {id} PRIMARY KEY, hidden bigint NOT NULL, deleted bigint NOT NULL"),
+            &[],
+        ),
+        Table(
+            "tables",
+            format!("name {id} PRIMARY KEY, step bigint NOT NULL, watermark {long}"),
+            &[],
+        ),
+        Table(
+            "rows",
+            format!(
+                "table_name {word} NOT NULL, h1 bigint NOT NULL, h2 bigint NOT NULL, \
+                 row_id {long} NOT NULL, bucket bigint NOT NULL, digest bigint NOT NULL, \
+                 record_kind bigint NOT NULL, record_id {id}, event_key bigint, time_ms bigint, \
+                 PRIMARY KEY (table_name, h1, h2)"
+            ),
+            &["table_name, bucket"],
+        ),
+        // The last index answers "what did this user do" without a look at the table.
+        Table(
+            "events",
+            format!("{event}, PRIMARY KEY (time_ms, event_key)"),
+            &["seq", "event_key", "user_id, time_ms, item_id, kind, value"],
+        ),
+    ]
+}
+
+impl Table<'_> {
+    fn statements(&self, dialect: Dialect) -> Vec<String> {
+        let Self(name, columns, indexes) = self;
+        let indexes = indexes.iter().zip(1..);
+        let create = format!("CREATE TABLE IF NOT EXISTS foretaste_{name} ({columns}");
+        let is_events = *name == "events";
+        if dialect == Dialect::MySql {
+            let keys: String = indexes.map(|(on, n)| format!(", KEY by_{n} ({on})")).collect();
+            let parts = if is_events { MYSQL_PARTITIONS } else { "" };
+            return vec![format!("{create}{keys}) ENGINE = InnoDB{parts}")];
+        }
+        let parts = if is_events { " PARTITION BY RANGE (time_ms)" } else { "" };
+        let index = |(on, n)| {
+            format!("CREATE INDEX IF NOT EXISTS foretaste_{name}_{n} ON foretaste_{name} ({on})")
+        };
+        [format!("{create}){parts}")].into_iter().chain(indexes.map(index)).collect()
+    }
+}
+
+/// The first one holds what has no time; it is never dropped.
+const MYSQL_PARTITIONS: &str = " PARTITION BY RANGE (time_ms) \
+    (PARTITION m1999_12 VALUES LESS THAN (946684800000), \
+     PARTITION later VALUES LESS THAN MAXVALUE)";

@@ -1,0 +1,350 @@
+//! Statements in the words of both kinds of servers, and a pool of connections to run them on.
+
+use foretaste_core::{Error, ErrorKind, Result};
+use futures_util::TryStreamExt;
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Row, Transaction};
+use sqlx_core::any::driver::install_drivers;
+use sqlx_core::any::{Any, AnyArguments, AnyConnection, AnyPool, AnyRow};
+use sqlx_core::pool::PoolOptions;
+use tokio::runtime::Runtime;
+
+use super::ServerOptions;
+use super::failure::failure;
+
+const LOCK: &str = "SELECT value FROM foretaste_meta WHERE name = 'seq' FOR UPDATE";
+/// Parameters of one statement; both kinds of servers take 65,535.
+const MOST_PARAMETERS: usize = 16_000;
+
+/// Which SQL is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Postgres,
+    MySql,
+}
+
+/// A value of a statement.
+#[derive(Clone, Debug)]
+pub(super) enum Arg {
+    Number(Option<i64>),
+    Float(f64),
+    Text(Option<String>),
+}
+
+impl Arg {
+    pub(super) fn text(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<i64> for Arg {
+    fn from(value: i64) -> Self {
+        Self::Number(Some(value))
+    }
+}
+
+/// A database and the threads that talk to it.
+pub(super) struct Database {
+    pub(super) dialect: Dialect,
+    pool: AnyPool,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Waiting for threads is not allowed everywhere that a store may be dropped.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Database {
+    pub(super) fn connect(options: &ServerOptions) -> Result<Self> {
+        // Once for the process; it only fails when it has been done.
+        let _ = install_drivers(&[sqlx_postgres::any::DRIVER, sqlx_mysql::any::DRIVER]);
+        let (dialect, url) = dialect_of(&options.url)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("store")
+            .enable_all()
+            .build()?;
+        let pool = PoolOptions::<Any>::new()
+            .max_connections(options.connections.max(2))
+            .acquire_timeout(options.acquire_timeout)
+            .idle_timeout(options.idle_timeout)
+            .max_lifetime(options.max_lifetime)
+            .test_before_acquire(true)
+            .after_connect(move |connection, _| {
+                Box::pin(async move { begin_session(dialect, connection).await })
+            });
+        let pool = blocking(&runtime, pool.connect(&url)).map_err(failure)?;
+        Ok(Self { dialect, pool, runtime: Some(runtime) })
+    }
+
+    /// Runs `work` to its end; for threads that may block, in an async runtime or not.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let ended = || Error::internal("the store's threads have ended");
+        blocking(self.runtime.as_ref().ok_or_else(ended)?, work)
+    }
+
+    /// The rows of one statement.
+    pub(super) fn rows(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<AnyRow>> {
+        self.wait(async {
+            let mut connection = self.pool.acquire().await.map_err(failure)?;
+            rows(self.dialect, &mut connection, sql, args).await
+        })
+    }
+
+    /// Shows the rows of one statement to `sink` as they come.
+    pub(super) fn each_row(
+        &self,
+        sql: &str,
+        args: Vec<Arg>,
+        sink: &mut dyn FnMut(AnyRow) -> Result<()>,
+    ) -> Result<()> {
+        self.wait(async {
+            let mut connection = self.pool.acquire().await.map_err(failure)?;
+            let sql = placeholders(self.dialect, sql);
+            let mut found = bound(sql, args).fetch(&mut *connection);
+            while let Some(row) = found.try_next().await.map_err(failure)? {
+                sink(row)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A connection for statements outside of transactions.
+    pub(super) async fn connection(&self) -> Result<sqlx::pool::PoolConnection<Any>> {
+        self.pool.acquire().await.map_err(failure)
+    }
+
+    /// Does `work` in a transaction. All transactions that write begin by locking the counter, so
+    /// they follow one another and none waits for another one in a circle.
+    pub(super) async fn transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Changing<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let inner = self.pool.begin().await.map_err(failure)?;
+        let mut changing = Changing { dialect: self.dialect, inner, seq: 0 };
+        let locked = changing.rows(LOCK, Vec::new()).await?;
+        let lacks = || Error::corrupt("the store's table foretaste_meta has lost its counter");
+        changing.seq = number(locked.first().ok_or_else(lacks)?, 0)?;
+        // An error on the way drops the transaction, which rolls it back.
+        let value = work(&mut changing).await?;
+        changing.inner.commit().await.map_err(failure)?;
+        Ok(value)
+    }
+
+    /// A column that holds a text.
+    pub(super) fn text(&self, row: &AnyRow, at: usize) -> Result<String> {
+        text(self.dialect, row, at)
+    }
+
+    /// A column that may hold a text.
+    pub(super) fn maybe_text(&self, row: &AnyRow, at: usize) -> Result<Option<String>> {
+        maybe_text(self.dialect, row, at)
+    }
+
+    /// The type that numbers of any size are cast to, to be read as texts.
+    pub(super) fn text_type(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Postgres => "text",
+            Dialect::MySql => "char",
+        }
+    }
+}
+
+fn text(dialect: Dialect, row: &AnyRow, at: usize) -> Result<String> {
+    let lacks = || Error::corrupt("a column of the store that must not be null is null");
+    maybe_text(dialect, row, at)?.ok_or_else(lacks)
+}
+
+/// On MySQL texts of tables are bytes; those of expressions are not.
+fn maybe_text(dialect: Dialect, row: &AnyRow, at: usize) -> Result<Option<String>> {
+    if dialect == Dialect::MySql
+        && let Ok(bytes) = row.try_get::<Option<Vec<u8>>, _>(at)
+    {
+        let text = bytes.map(String::from_utf8).transpose();
+        return text.map_err(|_| Error::corrupt("a text of the store is not UTF-8"));
+    }
+    row.try_get(at).map_err(failure)
+}
+
+fn blocking<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => tokio::task::block_in_place(|| runtime.block_on(work)),
+        Err(_) => runtime.block_on(work),
+    }
+}
+
+/// A transaction that writes.
+pub(super) struct Changing<'a> {
+    dialect: Dialect,
+    inner: Transaction<'a, Any>,
+    /// The last sequence number given to an event.
+    pub(super) seq: i64,
+}
+
+impl Changing<'_> {
+    /// Stores the counter.
+    pub(super) async fn keep_seq(&mut self) -> Result<()> {
+        let sql = "UPDATE foretaste_meta SET value = ? WHERE name = 'seq'";
+        self.run(sql, vec![self.seq.into()]).await.map(|_| ())
+    }
+
+    /// What an insertion into `foretaste_{table}` does to rows with the same `key` that are there:
+    /// nothing, or it gives them the new values of `columns`.
+    pub(super) fn conflict(&self, table: &str, key: &str, columns: &[&str]) -> String {
+        let set = |new: &dyn Fn(&str) -> String| {
+            let all: Vec<String> = columns.iter().map(|c| format!("{c} = {}", new(c))).collect();
+            all.join(", ")
+        };
+        match self.dialect {
+            Dialect::Postgres if columns.is_empty() => format!("ON CONFLICT ({key}) DO NOTHING"),
+            Dialect::Postgres => {
+                let set = set(&|column| format!("EXCLUDED.{column}"));
+                format!("ON CONFLICT ({key}) DO UPDATE SET {set}")
+            }
+            Dialect::MySql if columns.is_empty() => {
+                let same = key.split(',').next().unwrap_or(key);
+                let same = format!("foretaste_{table}.{same}");
+                format!("ON DUPLICATE KEY UPDATE {same} = {same}")
+            }
+            Dialect::MySql => {
+                format!("ON DUPLICATE KEY UPDATE {}", set(&|column| format!("VALUES({column})")))
+            }
+        }
+    }
+
+    pub(super) async fn rows(&mut self, sql: &str, args: Vec<Arg>) -> Result<Vec<AnyRow>> {
+        rows(self.dialect, &mut self.inner, sql, args).await
+    }
+
+    /// A column that holds a text.
+    pub(super) fn text(&self, row: &AnyRow, at: usize) -> Result<String> {
+        text(self.dialect, row, at)
+    }
+
+    /// A column that may hold a text.
+    pub(super) fn maybe_text(&self, row: &AnyRow, at: usize) -> Result<Option<String>> {
+        maybe_text(self.dialect, row, at)
+    }
+
+    /// Runs a statement and says how many rows it touched.
+    pub(super) async fn run(&mut self, sql: &str, args: Vec<Arg>) -> Result<u64> {
+        run(self.dialect, &mut self.inner, sql, args).await
+    }
+
+    /// Inserts `rows` into `target`, a table with its columns; `conflict` says what happens to
+    /// those that are there.
+    pub(super) async fn insert(
+        &mut self,
+        target: &str,
+        conflict: &str,
+        rows: Vec<Vec<Arg>>,
+    ) -> Result<()> {
+        insert(self.dialect, &mut self.inner, (target, conflict), rows).await
+    }
+}
+
+/// As [`Changing::insert`], on any connection.
+pub(super) async fn insert(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+    (target, conflict): (&str, &str),
+    rows: Vec<Vec<Arg>>,
+) -> Result<()> {
+    let Some(width) = rows.first().map(Vec::len) else { return Ok(()) };
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let some: Vec<Vec<Arg>> = rows.by_ref().take(MOST_PARAMETERS / width).collect();
+        let one = format!("({})", marks(width));
+        let values = vec![one.as_str(); some.len()].join(",");
+        let sql = format!("INSERT INTO {target} VALUES {values} {conflict}");
+        run(dialect, connection, &sql, some.into_iter().flatten().collect()).await?;
+    }
+    Ok(())
+}
+
+async fn rows(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+    sql: &str,
+    args: Vec<Arg>,
+) -> Result<Vec<AnyRow>> {
+    bound(placeholders(dialect, sql), args).fetch_all(connection).await.map_err(failure)
+}
+
+/// Runs a statement and says how many rows it touched.
+pub(super) async fn run(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+    sql: &str,
+    args: Vec<Arg>,
+) -> Result<u64> {
+    let done = bound(placeholders(dialect, sql), args).execute(connection).await;
+    done.map(|done| done.rows_affected()).map_err(failure)
+}
+
+/// Marks for `n` parameters.
+pub(super) fn marks(n: usize) -> String {
+    vec!["?"; n].join(",")
+}
+
+/// A number of a row.
+pub(super) fn number(row: &AnyRow, at: usize) -> Result<i64> {
+    row.try_get(at).map_err(failure)
+}
+
+fn bound(sql: String, args: Vec<Arg>) -> Query<'static, Any, AnyArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(args.len() < 20);
+    args.into_iter().fold(query, |query, arg| match arg {
+        Arg::Number(value) => query.bind(value),
+        Arg::Float(value) => query.bind(value),
+        Arg::Text(value) => query.bind(value),
+    })
+}
+
+/// `?` as the server wants its parameters; no statement here has one in a text.
+fn placeholders(dialect: Dialect, sql: &str) -> String {
+    if dialect == Dialect::MySql {
+        return sql.to_owned();
+    }
+    let mut numbered = String::with_capacity(2 * sql.len());
+    for (n, part) in sql.split('?').enumerate() {
+        if n > 0 {
+            numbered.push('$');
+            numbered.push_str(&n.to_string());
+        }
+        numbered.push_str(part);
+    }
+    numbered
+}
+
+fn dialect_of(url: &str) -> Result<(Dialect, String)> {
+    match url.split_once("://") {
+        Some(("postgres" | "postgresql", _)) => Ok((Dialect::Postgres, url.to_owned())),
+        Some(("mysql" | "mariadb", rest)) => Ok((Dialect::MySql, format!("mysql://{rest}"))),
+        _ => Err(Error::new(
+            ErrorKind::Config,
+            "the URL of the store must begin with postgres://, mysql:// or mariadb://",
+        )),
+    }
+}
+
+async fn begin_session(dialect: Dialect, connection: &mut AnyConnection) -> sqlx::Result<()> {
+    let statements: &[&str] = match dialect {
+        Dialect::Postgres => &["SET statement_timeout = 0", "SET lock_timeout = '10s'"],
+        Dialect::MySql => &[
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            "SET SESSION innodb_lock_wait_timeout = 10",
+            "SET SESSION lock_wait_timeout = 10",
+        ],
+    };
+    for statement in statements {
+        sqlx::query(*statement).execute(&mut *connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! `[store]`: where events, items and users are kept.
+
+use std::time::Duration;
+
+use foretaste_core::{Error, ErrorKind, Result};
+use foretaste_store::ServerOptions;
+use serde::{Deserialize, Serialize};
+
+/// `[store]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// Environment variable that holds the URL of a database.
+    pub url_env: String,
+    /// File that holds it.
+    pub url_file: String,
+    /// Connections at most.
+    pub connections: u32,
+    /// Wait for a free connection.
+    pub acquire_timeout_s: u64,
+    /// Idle time after which a connection is closed.
+    pub idle_timeout_s: u64,
+    /// Age at which a connection is closed.
+    pub max_lifetime_s: u64,
+    /// Months that are kept; 0 = all.
+    pub retention_months: u32,
+}
+
+impl StoreSection {
+    /// Checks that the settings make sense.
+    ///
+    /// # Errors
+    /// `Config` naming the key.
+    pub fn check(&self) -> Result<()> {
+        if !self.url_env.is_empty() && !self.url_file.is_empty() {
+            return Err(wrong("give `store.url_env` or `store.url_file`, not both".to_owned()));
+        }
+        let bounds = [
+            ("connections", u64::from(self.connections), 2, 1_000),
+            ("acquire_timeout_s", self.acquire_timeout_s, 1, 3_600),
+            ("idle_timeout_s", self.idle_timeout_s, 1, 86_400),
+            ("max_lifetime_s", self.max_lifetime_s, 1, 86_400),
+            ("retention_months", u64::from(self.retention_months), 0, 1_200),
+        ];
+        match bounds.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
+            None => Ok(()),
+            Some((key, value, least, most)) => Err(wrong(format!(
+                "`store.{key}` is {value}; it must be within {least} and {most}"
+            ))),
+        }
+    }
+
+    /// The server to keep everything on, where there is one.
+    ///
+    /// # Errors
+    /// `Config` when the variable is not set, `Io` when the file cannot be read.
+    pub fn server(&self) -> Result<Option<ServerOptions>> {
+        let Some(url) = self.url()? else { return Ok(None) };
+        let months = self.retention_months;
+        Ok(Some(ServerOptions {
+            url,
+            connections: self.connections,
+            acquire_timeout: Duration::from_secs(self.acquire_timeout_s),
+            idle_timeout: Duration::from_secs(self.idle_timeout_s),
+            max_lifetime: Duration::from_secs(self.max_lifetime_s),
+            retention_months: (months > 0).then_some(months),
+            ..ServerOptions::default()
+        }))
+    }
+
+    #[allow(clippy::disallowed_methods)] // this is the binary
+    fn url(&self) -> Result<Option<String>> {
+        let url = match (self.url_env.as_str(), self.url_file.as_str()) {
+            ("", "") => return Ok(None),
+            ("", path) => fs_err::read_to_string(path)?,
+            (variable, _) => std::env::var(variable).map_err(|_| {
+                wrong(format!("store: the environment has no {variable}; set it to a URL"))
+            })?,
+        };
+        Ok(Some(url.trim().to_owned()))
+    }
+}
+
+fn wrong(text: String) -> Error {
+    Error::new(ErrorKind::Config, text)
+}

@@ -1,0 +1,42 @@
+//! Everything kept on a database's server: processes share it, and no file holds an event.
+
+use crate::follow::{configuration, fill};
+use crate::program::{Program, post, recommended, until};
+use crate::servers::{Kind, Server};
+
+const STORE: &str = "[store]\nurl_env = \"FORETASTE_TEST_SHOP\"\n";
+
+#[test]
+fn processes_share_a_store_on_postgres() {
+    Server::start(Kind::Postgres).iter().for_each(shared);
+}
+
+#[test]
+fn processes_share_a_store_on_mariadb() {
+    Server::start(Kind::MariaDb).iter().for_each(shared);
+}
+
+fn shared(server: &Server) {
+    fill(server);
+    let program = Program::new(&server.url, &format!("{STORE}{}", configuration(3600)));
+    program.run("extract --once");
+    program.run("train");
+    assert!(!program.data().join("catalogue.db").exists(), "no file of a store");
+    let (first, at_first) = program.serve("");
+    let (second, at_second) = program.serve("");
+    let before = recommended(&at_first, "ann");
+    let events = r#"[{"user":"ann","item":"even-1","kind":"order"},
+                     {"user":"ann","item":"even-2","kind":"order"}]"#;
+    post(&at_first, "/v1/events", events);
+    let after = recommended(&at_first, "ann");
+    assert_ne!(after, before, "an event counts in the next answer");
+    let heard = |answer: &Vec<String>| *answer == after;
+    until("the other process hears of it", || recommended(&at_second, "ann"), heard);
+    post(&at_second, "/v1/events", r#"{"user":"bob","item":"odd-1","kind":"order"}"#);
+    drop(first); // SIGKILL
+    let (third, at_third) = program.serve("");
+    assert_eq!(recommended(&at_third, "ann"), after, "what was acknowledged is there");
+    assert_eq!(recommended(&at_third, "bob"), recommended(&at_second, "bob"));
+    assert_eq!([second.terminate(), third.terminate()], [Some(0), Some(0)]);
+    program.run("train");
+}
