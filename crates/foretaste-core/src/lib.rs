@@ -18,6 +18,7 @@ pub mod planted;
 pub mod progress;
 pub mod rng;
 pub mod sparse;
+pub mod time;
 pub mod topk;
 pub mod weights;
 

@@ -12,7 +12,6 @@ use crate::learn::Learned;
 use crate::quality::Quality;
 
 mod html;
-mod svg;
 #[cfg(test)]
 mod tests;
 

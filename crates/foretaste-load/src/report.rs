@@ -9,7 +9,6 @@ use serde::Serialize;
 
 mod compare;
 mod find_max;
-mod page;
 mod run;
 mod stress;
 mod svg;

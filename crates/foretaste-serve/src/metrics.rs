@@ -6,6 +6,7 @@
 mod cache;
 mod external;
 mod extract;
+mod quality;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -21,6 +22,8 @@ use prometheus_client::registry::Registry;
 pub(crate) use cache::CacheMetrics;
 pub(crate) use external::{CalledLabels, ExternalMetrics};
 pub(crate) use extract::ExtractMetrics;
+pub use quality::QualityFigures;
+pub(crate) use quality::QualityMetrics;
 
 const SECONDS: [f64; 16] = [
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25,
@@ -100,6 +103,7 @@ pub(crate) struct Metrics {
     pub(crate) cache: CacheMetrics,
     pub(crate) external: ExternalMetrics,
     pub(crate) extract: ExtractMetrics,
+    pub(crate) quality: QualityMetrics,
     resident_bytes: Gauge,
 }
 
@@ -134,6 +138,7 @@ impl Metrics {
             cache: CacheMetrics::default(),
             external: ExternalMetrics::new(),
             extract: ExtractMetrics::default(),
+            quality: QualityMetrics::default(),
             resident_bytes: Gauge::default(),
         };
         metrics.register_requests();
@@ -141,6 +146,7 @@ impl Metrics {
         metrics.cache.register(&mut metrics.registry);
         metrics.external.register(&mut metrics.registry);
         metrics.extract.register(&mut metrics.registry);
+        metrics.quality.register(&mut metrics.registry);
         Arc::new(metrics)
     }
 
@@ -254,6 +260,11 @@ mod tests {
         let types = text.lines().filter(|l| l.starts_with("# TYPE")).count();
         assert_eq!(helps, types);
         assert!(text.contains("foretaste_requests_shed_total{reason=\"queue\"} 1"), "{text}");
+        let checks = vec![("drift".to_owned(), 2)];
+        metrics.quality.show(&QualityFigures { score: 75.0, checks, ..QualityFigures::default() });
+        let text = metrics.expose().expect("exposition");
+        assert!(text.contains("foretaste_quality_score 75"), "{text}");
+        assert!(text.contains("foretaste_quality_check{check=\"drift\"} 2"), "{text}");
         assert!(!text.contains("foretaste_process_resident_memory_bytes 0\n"), "{text}");
     }
 }

@@ -22,7 +22,7 @@ mod validate;
 
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use foretaste_lake::Columns;
-pub use load::load;
+pub use load::{load, load_watched};
 pub use memory::MemoryStore;
 pub use rows::{Record, Row, RowBucket, RowChanges, RowOutcome, RowStep, RowStore, UNDATED};
 pub use server::{ServerOptions, ServerStore};

@@ -21,11 +21,25 @@ use crate::store::Store;
 /// 29 bytes an event in the end, at most 37 on the way (without contexts), and the ids. Time is
 /// linear but for the sorting within users, which runs in the caller's rayon pool.
 pub fn load(store: &dyn Store, columns: Columns, progress: &dyn Progress) -> Result<EventBatch> {
+    load_watched(store, columns, progress, &mut |_| ())
+}
+
+/// As [`load`]; `watch` sees every batch as it is read, repeated events included.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_watched(
+    store: &dyn Store,
+    columns: Columns,
+    progress: &dyn Progress,
+    watch: &mut dyn FnMut(&EventBatch),
+) -> Result<EventBatch> {
     let expected = store.counts()?.events;
     progress.start("reading events", Some(expected), "events");
     let mut all = with_capacity(expected as usize);
     store.read_events(columns, &mut |batch| {
         let n = batch.len() as u64;
+        watch(&batch);
         add(&mut all, batch)?;
         progress.advance(n);
         Ok(())

@@ -13,7 +13,8 @@ use crate::commands::load::args::LoadCommand;
 ///
 /// Exit codes: 0 done; 1 it failed (the message says what, where and what to do); 2 the command
 /// line or the configuration is wrong and nothing was started; 3 input was refused and the store
-/// is unchanged; 4 and 5 a verdict of `load` (see there).
+/// is unchanged; 4 and 5 a verdict of `load` (see there); 6 `train` made no bundle because the data
+/// failed a check of their quality.
 #[derive(Debug, Parser)]
 #[command(name = "foretaste", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
@@ -56,6 +57,8 @@ pub enum Command {
     Extract(ExtractArgs),
     /// Say which indexes and settings the databases lack for being read, and build indexes
     Advise(AdviseArgs),
+    /// Check the quality of all that is stored; exit code 1 when a check fails
+    Quality(QualityArgs),
     /// Learn from all that is stored and make the new bundle current
     Train(TrainArgs),
     /// Hold events out, train on the rest, and measure through the pipeline that serves
@@ -246,10 +249,38 @@ impl Profile {
     }
 }
 
+/// Flags of `quality`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Data are compared with the last accepted run: one that ended in a new current bundle, or --accept.
+The report goes to DIR/reports as quality.html and quality.json. Limits stand in [quality] of the
+configuration; docs/data-quality.md says what is checked.
+
+Exit codes: 0 nothing fails; 1 a check fails, or the data cannot be read (the message says which).
+
+Examples:
+  foretaste quality
+  foretaste --json quality
+  foretaste quality --accept             the change is meant: compare with these data from now on
+  foretaste quality --metrics /var/lib/node_exporter/foretaste.prom")]
+pub struct QualityArgs {
+    /// Compare later runs with the data as they are now, whatever the checks say
+    #[arg(long)]
+    pub accept: bool,
+    /// Folder for quality.html and quality.json [default: DIR/reports]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Write the figures in the text form of Prometheus, for a node exporter
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+}
+
 /// Flags of `train`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Settings that `foretaste tune` saved in DIR/tuned.json are used, unless --untuned is given.
+Data that fail a check of their quality are not learned from (exit code 6): the current bundle
+stays. `foretaste quality` shows all checks.
 
 Examples:
   foretaste train
@@ -264,9 +295,12 @@ pub struct TrainArgs {
     /// Ignore what `tune` found
     #[arg(long)]
     pub untuned: bool,
-    /// Write the bundle, but leave the current one in service
+    /// Write the bundle, but leave the current one in service, whatever the quality of the data
     #[arg(long)]
     pub no_activate: bool,
+    /// Learn from the data though they fail checks, and compare later runs with them
+    #[arg(long)]
+    pub accept_quality: bool,
 }
 
 /// How events are held out.

@@ -9,6 +9,7 @@ pub mod extract;
 pub mod generate;
 pub mod import;
 pub mod load;
+pub mod quality;
 pub mod recommend;
 pub mod serve;
 pub mod similar;

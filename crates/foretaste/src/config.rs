@@ -8,9 +8,12 @@ use foretaste_cache::CacheConfig;
 use foretaste_core::EventWeights;
 use foretaste_ingest::tables::SourceConfig;
 use foretaste_pipeline::{SceneConfig, Scenes};
+use foretaste_quality::QualityConfig;
 use foretaste_serve::{ExternalConfig, ServeConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+use crate::quality::alerting::AlertsConfig;
 
 pub mod layers;
 mod store;
@@ -35,6 +38,10 @@ pub struct Config {
     pub events: EventWeights,
     /// Learning.
     pub train: TrainSection,
+    /// What is good enough to learn from.
+    pub quality: QualityConfig,
+    /// Whom to tell when something is wrong.
+    pub alerts: AlertsConfig,
     /// Answering.
     pub serve: ServeConfig,
     /// Keeping answers.
@@ -124,6 +131,8 @@ impl Config {
         check(config.store.check());
         check(config.serve.check());
         check(config.train.graph.check());
+        check(config.quality.check());
+        check(config.alerts.check());
         check(Scenes::new(config.scenes.clone()).map(|_| ()));
         for source in &mut config.source {
             check(source.expand());
@@ -190,6 +199,7 @@ mod tests {
         let expected = ServeConfig { listen: config.serve.listen, ..ServeConfig::default() };
         assert_eq!(config.serve, expected);
         assert_eq!(config.cache, CacheConfig::default());
+        assert_eq!(config.quality, QualityConfig::default());
     }
 
     #[test]
@@ -246,6 +256,21 @@ mod tests {
         assert_eq!(Config::from_table(printed, &mut Vec::new()).unwrap().source, config.source);
         let bad = format!("[{0}, {0}, {1}]", source("a"), source("b c"));
         assert_eq!(load(&[("FORETASTE__SOURCE", &bad)]).unwrap_err().0.len(), 2);
+    }
+
+    #[test]
+    fn limits_and_bounds_of_quality_are_checked_with_all_else() {
+        let config = load(&[
+            ("FORETASTE__QUALITY__LIMITS__DRIFT__WARN", "0.2"),
+            ("FORETASTE__QUALITY__BOUNDS__VALUES__RATING", "[1.0, 5.0]"),
+        ]);
+        let quality = config.unwrap().quality;
+        assert_eq!((quality.limits.drift.warn, quality.limits.drift.fail), (0.2, 0.25));
+        assert_eq!(quality.bounds.values["rating"], [1.0, 5.0]);
+        let problems = load(&[("FORETASTE__QUALITY__LIMITS__DRIFT__WARN", "2")]).unwrap_err();
+        assert!(problems.to_string().contains("quality.limits.drift"), "{problems}");
+        let problems = load(&[("FORETASTE__QUALITY__LIMITS__DRIVT__WARN", "2")]).unwrap_err();
+        assert!(problems.to_string().contains("did you mean `drift`"), "{problems}");
     }
 
     #[test]

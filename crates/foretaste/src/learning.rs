@@ -10,7 +10,8 @@ use foretaste_evaluate::assemble::{Assembled, assemble};
 use foretaste_evaluate::job::Job;
 use foretaste_evaluate::learn::{Fit, LearnConfig};
 use foretaste_evaluate::settings;
-use foretaste_store::{Columns, Store, load};
+use foretaste_quality::Measure;
+use foretaste_store::{Columns, Store, load_watched};
 use serde_json::{Value, json};
 
 use crate::run::Run;
@@ -25,14 +26,29 @@ pub struct Input {
 
 /// Reads a store for learning.
 pub fn read(store: &dyn Store, weights: &EventWeights, progress: &dyn Progress) -> Result<Input> {
-    let events = load(store, Columns::NoContext, progress)?;
+    read_measured(store, weights, progress, None)
+}
+
+/// Reads a store for learning and measures it in the same pass.
+pub fn read_measured(
+    store: &dyn Store,
+    weights: &EventWeights,
+    progress: &dyn Progress,
+    mut measure: Option<&mut Measure>,
+) -> Result<Input> {
+    let mut watch = |batch: &EventBatch| {
+        measure.iter_mut().for_each(|measure| measure.events(batch));
+    };
+    let events = load_watched(store, Columns::NoContext, progress, &mut watch)?;
     anyhow::ensure!(!events.is_empty(), "the store holds no events; import some first");
     let (mut items, mut users): (Vec<Item>, Vec<User>) = Default::default();
     store.items(&mut |item| {
+        measure.iter_mut().for_each(|measure| measure.item(&item));
         items.push(item);
         Ok(())
     })?;
     store.users(&mut |user| {
+        measure.iter_mut().for_each(|measure| measure.user(&user));
         users.push(user);
         Ok(())
     })?;

@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod learning;
 mod progress;
+mod quality;
 mod run;
 
 #[global_allocator]
@@ -31,9 +32,11 @@ fn report(error: &anyhow::Error) -> ExitCode {
     let library = error.chain().find_map(|e| e.downcast_ref::<foretaste_core::Error>());
     let is_config = error.chain().any(|e| e.is::<config::Problems>());
     let unfit = error.chain().find_map(|e| e.downcast_ref::<commands::load::Unfit>());
+    let refused = error.chain().find_map(|e| e.downcast_ref::<quality::Refused>());
     ExitCode::from(match library.map(foretaste_core::Error::kind) {
         _ if is_config => 2,
         _ if let Some(unfit) = unfit => unfit.code,
+        _ if let Some(refused) = refused => refused.code,
         Some(ErrorKind::Config) => 2,
         Some(ErrorKind::Invalid) => 3,
         _ => 1,

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use foretaste_bundle::{Bundle, BundleId};
@@ -13,6 +14,7 @@ use foretaste_store::{EmbeddedOptions, EmbeddedStore, RowStore, ServerStore};
 use crate::cli::{Cli, Command};
 use crate::commands;
 use crate::config::Config;
+use crate::quality::Kept;
 
 /// The globals of a run.
 pub struct Run {
@@ -51,6 +53,7 @@ impl Run {
             Command::Import(args) => commands::import::run(&run, args),
             Command::Extract(args) => commands::extract::run(&run, args),
             Command::Advise(args) => commands::advise::run(&run, args),
+            Command::Quality(args) => commands::quality::run(&run, args),
             Command::Train(args) => commands::train::run(&run, args),
             Command::Evaluate(args) => commands::evaluate::run(&run, args),
             Command::Tune(args) => commands::tune::run(&run, args),
@@ -71,6 +74,11 @@ impl Run {
     /// Folder of evaluation and tuning reports.
     pub fn reports(&self) -> PathBuf {
         self.data.join("reports")
+    }
+
+    /// What is kept about the quality of the data.
+    pub fn quality(&self) -> Kept {
+        Kept::new(self.data.join("quality"))
     }
 
     /// Settings that `tune` found.
@@ -130,6 +138,12 @@ impl Run {
 fn start_threads(threads: usize) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     pool.build_global().context("starting worker threads")
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> Result<i64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    Ok(i64::try_from(since.as_millis())?)
 }
 
 /// A path as people write it.

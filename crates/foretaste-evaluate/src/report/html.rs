@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use foretaste_core::markup::escape;
+use foretaste_report::svg::{Bar, Series, bars, columns, lines};
 
-use super::svg::{Bar, Series, bars, columns, lines};
 use super::{Report, System, SystemKind};
 use crate::quality::{AtK, Bucket, Estimate, Quality};
 

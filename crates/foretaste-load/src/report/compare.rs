@@ -1,7 +1,8 @@
 //! A comparison on a page and as text.
 
+use foretaste_report::Page;
+
 use super::aligned;
-use super::page::Page;
 use super::run::by_percentile;
 use crate::compare::{Comparison, Difference, Verdict};
 use crate::result::RunResult;

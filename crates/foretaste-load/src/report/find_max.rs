@@ -1,6 +1,7 @@
 //! A search for the highest rate on a page and as text.
 
-use super::page::Page;
+use foretaste_report::Page;
+
 use super::run::{by_percentile, over_time};
 use super::svg::{Axis, Curve, Scale, curves};
 use super::{aligned, ms, per_second};

@@ -1,6 +1,7 @@
 //! One run on a page and as text.
 
-use super::page::Page;
+use foretaste_report::Page;
+
 use super::svg::{Axis, Curve, Scale, curves};
 use super::{aligned, ms, per_second};
 use crate::result::{RunResult, Summary};

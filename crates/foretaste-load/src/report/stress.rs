@@ -1,7 +1,8 @@
 //! A stress test on a page and as text.
 
+use foretaste_report::Page;
+
 use super::find_max::{goals_text, probe_rows};
-use super::page::Page;
 use super::run::{over_time, requests_over_time};
 use super::{aligned, per_second};
 use crate::stress::{Aftermath, StressResult};

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use foretaste_core::markup::escape;
+use foretaste_report::svg::nice;
 
 /// How values become places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,13 +193,6 @@ fn position(scale: Scale, value: f64) -> f64 {
         Scale::Log => value.max(1e-3).log10(),
         Scale::Nines => -(1.0 - value.min(1.0 - 1e-9)).log10(),
     }
-}
-
-/// The next of 1, 2, 5 x 10^n at or above `x`.
-fn nice(x: f64) -> f64 {
-    let power = 10f64.powf(x.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|f| f * power);
-    steps.into_iter().find(|&s| s >= x * (1.0 - 1e-9)).unwrap_or(10.0 * power)
 }
 
 /// A figure without digits that say nothing.

@@ -8,6 +8,7 @@ use foretaste_core::{ErrorKind, Result};
 use foretaste_store::{RowChanges, RowOutcome};
 
 use crate::app::App;
+use crate::metrics::QualityFigures;
 
 /// Brings changes of the store into a running server. Calls return when the next answer reflects
 /// them, so that a writer can never be ahead of the server by more than one step.
@@ -37,6 +38,11 @@ impl Feed {
     pub fn follows<'a>(&self, tables: impl Iterator<Item = &'a str>) {
         let now = Instant::now();
         tables.for_each(|table| self.app.metrics.extract.follows(table, now));
+    }
+
+    /// Shows what the last look at the quality of the data found.
+    pub fn quality(&self, figures: &QualityFigures) {
+        self.app.metrics.quality.show(figures);
     }
 
     /// Counts a reading of `table` that began at `began`.

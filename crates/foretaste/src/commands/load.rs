@@ -1,9 +1,7 @@
 //! `foretaste load`: requests at a fixed schedule or by a fixed number of users, the highest rate
 //! that a server sustains, its break and recovery, and comparisons that know about noise.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use foretaste_bundle::Bundle;
 use foretaste_load::scenario::{Scenario, Source};
 use foretaste_load::target::Target;
@@ -70,15 +68,10 @@ impl Job {
         if shared.from_bundle {
             ids_of_bundle(run, &mut scenario)?;
         }
-        let started_ms = now_ms()?;
+        let started_ms = crate::run::now_ms()?;
         let tag = format!("{started_ms:x}-{:x}", std::process::id());
         Ok(Self { scenario, target: Target::parse(&shared.url)?, tag, started_ms })
     }
-}
-
-fn now_ms() -> Result<i64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    Ok(i64::try_from(since.as_millis())?)
 }
 
 /// Users by the length of their history and items by their popularity, the most frequent first.

@@ -15,6 +15,7 @@ use crate::cli::ServeArgs;
 use crate::run::Run;
 
 mod following;
+mod quality;
 
 use following::Following;
 
@@ -59,6 +60,7 @@ pub fn serve(
         let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
         let server = Server::bind(config, store, run.bundles(), scenes).await?;
         on_bound(server.addresses());
+        tokio::spawn(quality::watch(run.quality(), server.feed()));
         let following = extraction.map(|all| Following::start(all, server.feed())).transpose()?;
         let shutdown = async {
             tokio::select! {

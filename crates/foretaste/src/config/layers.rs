@@ -9,7 +9,14 @@ use toml::{Table, Value};
 pub const ENVIRONMENT_PREFIX: &str = "FORETASTE__";
 
 /// Tables below which any key may stand; their content is checked when it is read.
-const OPEN_TABLES: [&str; 4] = ["channels", "scenes", "events.kinds", "train.models"];
+const OPEN_TABLES: [&str; 6] = [
+    "channels",
+    "scenes",
+    "events.kinds",
+    "train.models",
+    "quality.bounds.values",
+    "alerts.labels",
+];
 
 /// Settings that have no default value.
 const OPTIONAL: [&str; 2] = ["serve.admin_listen", "serve.grpc_listen"];

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::Finding;
 
 /// A crate and all that it may name among the workspace's crates.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("foretaste-core", &[]),
     ("foretaste-bundle", &["core"]),
     ("foretaste-cache", &["core"]),
@@ -17,21 +17,24 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("foretaste-generate", &["core", "lake"]),
     ("foretaste-train", &["core", "bundle"]),
     ("foretaste-pipeline", &["core", "bundle"]),
-    ("foretaste-evaluate", &["core", "bundle", "pipeline", "train"]),
+    ("foretaste-evaluate", &["core", "bundle", "pipeline", "report", "train"]),
+    ("foretaste-alert", &["core"]),
+    ("foretaste-report", &["core"]),
+    ("foretaste-quality", &["core", "report"]),
     ("foretaste-proto", &[]),
     ("foretaste-serve", &["core", "bundle", "cache", "pipeline", "proto", "store"]),
-    ("foretaste-load", &["core"]),
+    ("foretaste-load", &["core", "report"]),
     ("foretaste", &ALL),
     ("xtask", &[]),
 ];
 
-const ALL: [&str; 13] = [
+const ALL: [&str; 16] = [
     "core", "bundle", "cache", "lake", "store", "ingest", "generate", "train", "pipeline",
-    "evaluate", "proto", "serve", "load",
+    "evaluate", "alert", "report", "quality", "proto", "serve", "load",
 ];
 
 /// Outside crates that may stand only in some of ours.
-const CONFINED: [(&str, &[&str]); 7] = [
+const CONFINED: [(&str, &[&str]); 8] = [
     ("arrow-array", &["foretaste-lake", "foretaste-ingest"]),
     ("parquet", &["foretaste-lake", "foretaste-ingest"]),
     ("rusqlite", &["foretaste-store"]),
@@ -41,6 +44,7 @@ const CONFINED: [(&str, &[&str]); 7] = [
     ),
     ("sqlx", &["foretaste-ingest", "foretaste-store"]),
     ("axum", &["foretaste-serve"]),
+    ("ureq", &["foretaste-alert"]),
     ("clap", &["foretaste"]),
 ];
 

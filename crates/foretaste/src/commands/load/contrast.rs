@@ -72,7 +72,7 @@ fn in_turn(
 
 fn one(job: &Job, target: &Target, at: usize, watch: &dyn Watch) -> Result<RunResult> {
     let mut generator = Generator::new(&job.scenario, target, &format!("{}-{at}", job.tag))?;
-    Ok(generator.run(super::now_ms()?, watch)?)
+    Ok(generator.run(crate::run::now_ms()?, watch)?)
 }
 
 fn judge(comparison: &Comparison) -> Result<()> {

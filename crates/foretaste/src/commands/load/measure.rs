@@ -21,7 +21,7 @@ pub fn run(run: &Run, args: &RunArgs) -> Result<()> {
     for at in 0..args.runs {
         let tag = format!("{}-{at}", job.tag);
         let mut generator = Generator::new(&job.scenario, &job.target, &tag)?;
-        runs.push(generator.run(super::now_ms()?, watch.as_ref())?);
+        runs.push(generator.run(crate::run::now_ms()?, watch.as_ref())?);
     }
     if let Some(path) = &args.save {
         super::contrast::save(path, &runs)?;

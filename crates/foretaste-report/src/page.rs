@@ -7,25 +7,26 @@ use foretaste_core::markup::escape;
 const STYLE: &str = include_str!("style.css");
 
 /// A page being written.
-pub(super) struct Page {
+pub struct Page {
     title: String,
     body: String,
 }
 
 impl Page {
-    pub(super) fn new(title: &str, subtitle: &str) -> Self {
+    /// A page with a heading.
+    pub fn new(title: &str, subtitle: &str) -> Self {
         let (title, subtitle) = (escape(title), escape(subtitle));
         let body = format!("<h1>{title}</h1><p class=\"soft\">{subtitle}</p>");
         Self { title, body }
     }
 
     /// A line that nobody should miss; `class` is `good`, `bad` or `warn`.
-    pub(super) fn banner(&mut self, class: &str, text: &str) {
+    pub fn banner(&mut self, class: &str, text: &str) {
         let _ = write!(self.body, "<p class=\"banner {class}\">{}</p>", escape(text));
     }
 
     /// Names and values.
-    pub(super) fn facts(&mut self, facts: &[(&str, String)]) {
+    pub fn facts(&mut self, facts: &[(&str, String)]) {
         self.body.push_str("<dl>");
         for (name, value) in facts {
             let (name, value) = (escape(name), escape(value));
@@ -35,7 +36,7 @@ impl Page {
     }
 
     /// Plots side by side, with captions.
-    pub(super) fn figures(&mut self, figures: &[(&str, String)]) {
+    pub fn figures(&mut self, figures: &[(&str, String)]) {
         self.body.push_str("<div class=\"plots\">");
         for (caption, plot) in figures {
             let caption = escape(caption);
@@ -45,7 +46,7 @@ impl Page {
     }
 
     /// A table; the first row is its head.
-    pub(super) fn table(&mut self, heading: &str, rows: &[Vec<String>]) {
+    pub fn table(&mut self, heading: &str, rows: &[Vec<String>]) {
         let _ = write!(self.body, "<h2>{}</h2><div class=\"scroll\"><table>", escape(heading));
         for (at, row) in rows.iter().enumerate() {
             let tag = if at == 0 { "th" } else { "td" };
@@ -59,7 +60,7 @@ impl Page {
     }
 
     /// A list of sentences.
-    pub(super) fn list(&mut self, heading: &str, lines: &[String]) {
+    pub fn list(&mut self, heading: &str, lines: &[String]) {
         if lines.is_empty() {
             return;
         }
@@ -71,7 +72,7 @@ impl Page {
     }
 
     /// The whole page.
-    pub(super) fn finish(self) -> String {
+    pub fn finish(self) -> String {
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\

@@ -6,23 +6,27 @@ use std::fmt::Write;
 use foretaste_core::markup::escape;
 
 /// One horizontal bar.
-pub(super) struct Bar<'a> {
-    pub(super) label: &'a str,
-    pub(super) value: f64,
+pub struct Bar<'a> {
+    /// What it stands for.
+    pub label: &'a str,
+    /// Its length.
+    pub value: f64,
     /// Half length of the whisker; 0 for none.
-    pub(super) error: f64,
+    pub error: f64,
     /// Class of the colour.
-    pub(super) class: &'a str,
+    pub class: &'a str,
     /// The figure as text.
-    pub(super) text: String,
+    pub text: String,
 }
 
 /// One curve or one group of columns.
-pub(super) struct Series<'a> {
-    pub(super) name: &'a str,
-    pub(super) class: &'static str,
+pub struct Series<'a> {
+    /// What it stands for.
+    pub name: &'a str,
+    /// Class of the colour.
+    pub class: &'static str,
     /// One value per tick, and the half length of its whisker; `None` where there is none.
-    pub(super) values: Vec<Option<(f64, f64)>>,
+    pub values: Vec<Option<(f64, f64)>>,
 }
 
 const WIDTH: f64 = 520.0;
@@ -31,7 +35,7 @@ const LEFT: f64 = 130.0;
 const RIGHT: f64 = 74.0;
 
 /// Horizontal bars, one per row, from 0 to the largest value.
-pub(super) fn bars(title: &str, bars: &[Bar<'_>]) -> String {
+pub fn bars(title: &str, bars: &[Bar<'_>]) -> String {
     let reach = bars.iter().map(|b| b.value + b.error).fold(0.0, f64::max).max(1e-12);
     let height = ROW * bars.len() as f64 + 8.0;
     let scale = (WIDTH - LEFT - RIGHT) / reach;
@@ -118,7 +122,7 @@ impl Axes {
 }
 
 /// Curves over evenly spaced ticks.
-pub(super) fn lines(title: &str, ticks: &[String], series: &[Series<'_>]) -> String {
+pub fn lines(title: &str, ticks: &[String], series: &[Series<'_>]) -> String {
     let axes = Axes::new(series);
     let gap = (END - AXIS - 40.0) / (ticks.len().max(2) - 1) as f64;
     let x = |at: usize| AXIS + 20.0 + gap * at as f64;
@@ -149,7 +153,7 @@ pub(super) fn lines(title: &str, ticks: &[String], series: &[Series<'_>]) -> Str
 }
 
 /// Columns side by side, one group per tick.
-pub(super) fn columns(title: &str, ticks: &[String], series: &[Series<'_>]) -> String {
+pub fn columns(title: &str, ticks: &[String], series: &[Series<'_>]) -> String {
     let axes = Axes::new(series);
     let group = (END - AXIS) / ticks.len().max(1) as f64;
     let width = (group * 0.8 / series.len().max(1) as f64).min(46.0);
@@ -205,7 +209,7 @@ fn legend(series: &[Series<'_>]) -> String {
 }
 
 /// The next of 1, 2, 5 x 10^n at or above `x`.
-fn nice(x: f64) -> f64 {
+pub fn nice(x: f64) -> f64 {
     let power = 10f64.powf(x.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|f| f * power);
     steps.into_iter().find(|&s| s >= x * (1.0 - 1e-9)).unwrap_or(10.0 * power)
