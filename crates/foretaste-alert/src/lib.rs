@@ -1,7 +1,7 @@
 //! Alerts of any rule: what is wrong, told to people once, and told again when it is over.
 //!
 //! A rule gives all alerts that are on at a moment to a [`Ledger`], which knows what was told and
-//! says what is news. [`deliver`] brings news to a receiver, a webhook or Alertmanager, within a
+//! says what is news. [`deliver()`] brings news to a receiver, a webhook or Alertmanager, within a
 //! bounded time; what could not be brought stays news. There is a ledger per receiver, as plain
 //! data for the caller to keep. Nothing here knows rules, files or threads.
 
