@@ -14,6 +14,7 @@ pub mod interactions;
 pub mod limits;
 pub mod markup;
 pub mod metrics;
+pub mod moment;
 pub mod planted;
 pub mod progress;
 pub mod rng;

@@ -6,12 +6,21 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::parquet::arrow::ArrowWriter;
+use arrow_array::RecordBatch;
 use foretaste_core::{Error, EventBatch, Result};
 
 use crate::columns::{Columns, Keys, event_schema};
 use crate::encode::{Encoder, GROUP_ROWS, properties};
 use crate::file::ParquetFile;
 pub use crate::records::{read_items, read_users, write_items, write_users};
+
+/// Events as an Arrow batch, with the columns of [`EventWriter`].
+///
+/// # Errors
+/// `Internal` when the columns of `batch` disagree.
+pub fn event_record(batch: &EventBatch) -> Result<RecordBatch> {
+    Encoder::new(batch, Keys::Derived).slice(0, batch.len())
+}
 
 /// Streams events into one Parquet file; memory is bounded by one encoded row group.
 ///

@@ -7,13 +7,14 @@ use anyhow::{Context, Result};
 use super::Finding;
 
 /// A crate and all that it may name among the workspace's crates.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("foretaste-core", &[]),
     ("foretaste-bundle", &["core"]),
     ("foretaste-cache", &["core"]),
     ("foretaste-lake", &["core"]),
     ("foretaste-store", &["core", "lake"]),
     ("foretaste-ingest", &["core", "lake", "store"]),
+    ("foretaste-features", &["core", "lake"]),
     ("foretaste-generate", &["core", "lake"]),
     ("foretaste-train", &["core", "bundle"]),
     ("foretaste-pipeline", &["core", "bundle"]),
@@ -28,15 +29,17 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("xtask", &[]),
 ];
 
-const ALL: [&str; 16] = [
-    "core", "bundle", "cache", "lake", "store", "ingest", "generate", "train", "pipeline",
-    "evaluate", "alert", "report", "quality", "proto", "serve", "load",
+const ALL: [&str; 17] = [
+    "core", "bundle", "cache", "lake", "store", "ingest", "features", "generate", "train",
+    "pipeline", "evaluate", "alert", "report", "quality", "proto", "serve", "load",
 ];
 
 /// Outside crates that may stand only in some of ours.
-const CONFINED: [(&str, &[&str]); 8] = [
+const CONFINED: [(&str, &[&str]); 10] = [
     ("arrow-array", &["foretaste-lake", "foretaste-ingest"]),
     ("parquet", &["foretaste-lake", "foretaste-ingest"]),
+    ("datafusion", &["foretaste-features"]),
+    ("object_store", &["foretaste-features"]),
     ("rusqlite", &["foretaste-store"]),
     (
         "tokio",

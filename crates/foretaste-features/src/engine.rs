@@ -1,0 +1,175 @@
+//! The SQL engine: its memory, where it spills, and the tables it sees.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use foretaste_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::failure;
+use crate::place::Place;
+use crate::table::{StateProvider, TableState};
+
+/// How many of the largest users of memory an error names.
+const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).expect("3 > 0");
+/// Smallest memory with which sorting and grouping can spill.
+const LEAST_MEMORY_MB: u64 = 32;
+
+/// What the engine may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineConfig {
+    /// Memory for rows that are being sorted, grouped and joined; beyond it they go to disk.
+    pub memory_mb: u64,
+    /// Threads; 0 = one per core.
+    pub threads: usize,
+    /// Folder for what does not fit into memory; empty for the system's temporary folder.
+    pub spill_dir: PathBuf,
+    /// Most that may lie there.
+    pub spill_mb: u64,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self { memory_mb: 2_048, threads: 0, spill_dir: PathBuf::new(), spill_mb: 100_000 }
+    }
+}
+
+impl EngineConfig {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// `Config`, naming the setting.
+    pub fn check(&self) -> Result<()> {
+        if self.memory_mb < LEAST_MEMORY_MB {
+            let text = format!("memory_mb of the engine must be at least {LEAST_MEMORY_MB}");
+            return Err(Error::new(ErrorKind::Config, text));
+        }
+        Ok(())
+    }
+}
+
+/// The engine over one lake. All sessions share its memory.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    runtime: Arc<RuntimeEnv>,
+    threads: usize,
+}
+
+impl Engine {
+    /// An engine for the lake at `place`.
+    ///
+    /// # Errors
+    /// `Config` for settings that cannot work, `Io` when the spill folder cannot be made.
+    pub fn new(place: &Place, config: &EngineConfig) -> Result<Self> {
+        config.check()?;
+        let mut disk = DiskManagerBuilder::default()
+            .with_max_temp_directory_size(config.spill_mb.saturating_mul(1 << 20));
+        if !config.spill_dir.as_os_str().is_empty() {
+            fs_err::create_dir_all(&config.spill_dir)?;
+            disk.set_mode(DiskManagerMode::Directories(vec![config.spill_dir.clone()]));
+        }
+        let bytes = usize::try_from(config.memory_mb << 20).unwrap_or(usize::MAX);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED_CONSUMERS);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_disk_manager_builder(disk)
+            .with_memory_pool(Arc::new(pool))
+            .build_arc()
+            .map_err(|e| failure::sql("starting the SQL engine", e))?;
+        let url = ObjectStoreUrl::parse(StateProvider::STORE).expect("a constant");
+        runtime.register_object_store(url.as_ref(), place.store());
+        Ok(Self { runtime, threads: config.threads })
+    }
+
+    /// A session that sees `tables` under the given names. Of two joined tables, the smaller one
+    /// must fit into memory.
+    pub fn session(&self, tables: &[(&str, &TableState)]) -> Result<SessionContext> {
+        self.session_with(tables, SessionConfig::new())
+    }
+
+    /// The same for joins of two large tables: merging sorted rows spills, hashing does not.
+    pub(crate) fn merging_session(&self, tables: &[(&str, &TableState)]) -> Result<SessionContext> {
+        let merge = SessionConfig::new().set_bool("datafusion.optimizer.prefer_hash_join", false);
+        self.session_with(tables, merge)
+    }
+
+    fn session_with(
+        &self,
+        tables: &[(&str, &TableState)],
+        mut config: SessionConfig,
+    ) -> Result<SessionContext> {
+        if self.threads > 0 {
+            config = config.with_target_partitions(self.threads);
+        }
+        let session = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
+        for (name, state) in tables {
+            register(&session, name, state)?;
+        }
+        Ok(session)
+    }
+
+    /// The first rows of a table in the order of its columns, as JSON objects.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub async fn first_rows(&self, state: &TableState, rows: usize) -> Result<Vec<Value>> {
+        let names: Vec<&str> = state.columns().iter().map(|c| c.name.as_str()).collect();
+        if rows == 0 || names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let session = self.session(&[("shown", state)])?;
+        let order = names.join(", ");
+        let sql = format!("SELECT * FROM shown ORDER BY {order} LIMIT {rows}");
+        let found = plan(&session, "the first rows", &sql).await?.collect().await;
+        let mut shown = Vec::new();
+        for batch in found.map_err(|e| failure::sql("the first rows", e))? {
+            for row in 0..batch.num_rows() {
+                let values = names.iter().zip(batch.columns());
+                let entry = |(name, column): (&&str, &ArrayRef)| {
+                    Ok(((*name).to_owned(), json_value(column, row)?))
+                };
+                shown.push(Value::Object(values.map(entry).collect::<Result<_>>()?));
+            }
+        }
+        Ok(shown)
+    }
+}
+
+/// The value of one row of a column, for people and machines.
+fn json_value(column: &ArrayRef, row: usize) -> Result<Value> {
+    if column.is_null(row) {
+        return Ok(Value::Null);
+    }
+    let one = column.slice(row, 1);
+    if column.data_type().is_numeric() {
+        let number = cast(&one, &DataType::Float64).map_err(failure::arrow)?;
+        return Ok(json!(number.as_primitive::<Float64Type>().value(0)));
+    }
+    let text = cast(&one, &DataType::Utf8).map_err(failure::arrow)?;
+    Ok(json!(text.as_string::<i32>().value(0)))
+}
+
+/// Lets a session see a state of a table.
+pub(crate) fn register(session: &SessionContext, name: &str, state: &TableState) -> Result<()> {
+    let provider = Arc::new(StateProvider::new(state.clone()));
+    let registered = session.register_table(name, provider);
+    registered.map(|_| ()).map_err(|e| failure::sql(format!("table {name}"), e))
+}
+
+/// Plans `sql`, which is `what` in errors.
+pub(crate) async fn plan(session: &SessionContext, what: &str, sql: &str) -> Result<DataFrame> {
+    // A feature set is a question; it changes nothing.
+    let only_questions =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    session.sql_with_options(sql, only_questions).await.map_err(|e| failure::sql(what, e))
+}

@@ -1,0 +1,60 @@
+//! Errors of object storage, Arrow and the SQL engine in the house's form.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
+use foretaste_core::{Error, ErrorKind};
+use object_store::Error as Refusal;
+
+/// What storage said about `what`.
+pub(crate) fn storage(what: impl std::fmt::Display, source: Refusal) -> Error {
+    let kind = match &source {
+        Refusal::NotFound { .. } => ErrorKind::NotFound,
+        Refusal::AlreadyExists { .. } | Refusal::Precondition { .. } => ErrorKind::Conflict,
+        Refusal::PermissionDenied { .. } | Refusal::Unauthenticated { .. } => ErrorKind::Config,
+        Refusal::Generic { store: "LocalFileSystem", .. } => ErrorKind::Io,
+        // Listings tell of a refusal in words only.
+        _ if source.to_string().contains("403 Forbidden") => ErrorKind::Config,
+        _ => ErrorKind::Unavailable,
+    };
+    let advice = match kind {
+        ErrorKind::Config => "the storage refuses these keys; check them and the bucket's policy",
+        ErrorKind::Io => "the folder refuses; check free space and permissions",
+        ErrorKind::Unavailable => {
+            "the storage does not answer as it should; is the endpoint right?"
+        }
+        _ => "the storage says",
+    };
+    Error::new(kind, format!("{what}: {advice}")).with_source(source)
+}
+
+/// A Parquet file that cannot be read.
+pub(crate) fn damaged(what: impl std::fmt::Display, source: ParquetError) -> Error {
+    Error::corrupt(format!("{what} is damaged; restore it from a backup")).with_source(source)
+}
+
+/// Arrow refused something that the caller has checked.
+pub(crate) fn arrow(source: ArrowError) -> Error {
+    Error::internal("columns do not fit together").with_source(source)
+}
+
+/// What the SQL engine said while it did `what`.
+pub(crate) fn sql(what: impl std::fmt::Display, source: DataFusionError) -> Error {
+    let (kind, advice) = match source.find_root() {
+        // The engine hides this one in errors of several kinds.
+        _ if source.to_string().contains("max_temp_directory_size") => {
+            (ErrorKind::Exhausted, "; raise spill_mb of the engine")
+        }
+        DataFusionError::ResourcesExhausted(_) => {
+            (ErrorKind::Exhausted, "; raise memory_mb of the engine")
+        }
+        DataFusionError::IoError(_) => (ErrorKind::Io, "; check free space of the spill folder"),
+        DataFusionError::ObjectStore(_) => (ErrorKind::Unavailable, "; the lake does not answer"),
+        DataFusionError::ParquetError(_) => (ErrorKind::Corrupt, "; a file of the lake is damaged"),
+        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) | DataFusionError::SQL(..) => {
+            (ErrorKind::Invalid, "")
+        }
+        _ => (ErrorKind::Internal, ""),
+    };
+    Error::new(kind, format!("{what}{advice}")).with_source(source)
+}

@@ -1,0 +1,33 @@
+//! SQL features over a lake of tables: Parquet on a folder or on S3-compatible storage.
+//!
+//! A [`Table`] is a set of immutable Parquet files named by a manifest; a commit is the creation of
+//! the next manifest, so any number of processes may read and write one lake without a lock.
+//!
+//! The crate does not know the store (whoever has events hands them in), models or HTTP. The
+//! program does not depend on it: its SQL engine is larger than all the rest.
+
+mod build;
+mod catalogue;
+mod check;
+mod definition;
+mod engine;
+mod failure;
+mod history;
+pub mod lake;
+mod pairs;
+mod place;
+mod rows;
+mod starter;
+pub mod table;
+
+pub use build::{Built, Mode, as_of, build};
+pub use catalogue::Catalogue;
+pub use check::{Checked, check};
+pub use definition::{Class, Definition, Entity, FeatureColumn};
+pub use engine::{Engine, EngineConfig};
+pub use lake::FeatureLake;
+pub use pairs::{PairsRequest, pairs};
+pub use place::{Keys, Place, PlaceConfig};
+pub use rows::{Grid, RowsOutcome, RowsRequest, rows};
+pub use starter::write_starter;
+pub use table::{Table, TableState};
