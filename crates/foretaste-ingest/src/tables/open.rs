@@ -100,10 +100,8 @@ impl<'a> Open<'a> {
         let row = self.snapshot.row(sql, &[])?;
         self.held_s = number(&row, 2)?.unwrap_or(0);
         let next: i128 = number(&row, 0)?.unwrap_or(0);
-        if text(&row, 1)? == Some("true") || at.parse::<i128>().is_ok_and(|at| at < next) {
-            return Ok(());
-        }
-        if at.is_empty() {
+        let is_replica = text(&row, 1)? == Some("true");
+        if is_replica || at.is_empty() || at.parse::<i128>().is_ok_and(|at| at < next) {
             return Ok(());
         }
         let text = format!(

@@ -124,11 +124,10 @@ pub fn class_of(dialect: Dialect, name: &str) -> Class {
 fn columns_of(snapshot: &mut Connection, name: &str) -> Result<BTreeMap<String, String>> {
     let rows = match snapshot.dialect() {
         Dialect::Postgres => {
-            let quoted: Vec<_> = name.split('.').map(|part| format!("\"{part}\"")).collect();
             let sql = "SELECT CAST(attname AS text), format_type(atttypid, atttypmod)
                        FROM pg_attribute
                        WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
-            snapshot.rows(sql, &[quoted.join(".")])?
+            snapshot.rows(sql, &[Dialect::Postgres.quoted_table(name)])?
         }
         Dialect::MySql => {
             let (schema, table) = name.split_once('.').unwrap_or(("", name));
