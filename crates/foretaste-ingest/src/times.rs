@@ -9,6 +9,9 @@ use foretaste_core::TimeMs;
 pub fn parse_time(text: &str) -> Option<TimeMs> {
     let text = text.trim();
     let bytes = text.as_bytes();
+    if let Some(time) = plain(bytes) {
+        return in_range(time);
+    }
     if !bytes.is_empty() && bytes.len() <= 19 && bytes.iter().all(u8::is_ascii_digit) {
         return in_range(scale(text.parse().ok()?));
     }
@@ -20,6 +23,38 @@ pub fn parse_time(text: &str) -> Option<TimeMs> {
         return in_range((number * 1e3).round() as i64);
     }
     in_range(scale(number as i64))
+}
+
+/// `YYYY-MM-DD HH:MM:SS[.fff]`, as databases write it: a tenth of the time that a format takes.
+fn plain(bytes: &[u8]) -> Option<TimeMs> {
+    let (clock, fraction) = bytes.split_at_checked(19)?;
+    let signs = [(4, b'-'), (7, b'-'), (10, b' '), (13, b':'), (16, b':')];
+    if signs.iter().any(|&(at, sign)| clock[at] != sign) {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0u32, |all, digit| {
+            digit.is_ascii_digit().then(|| all * 10 + u32::from(digit - b'0'))
+        })
+    };
+    let part = |from: usize| number(&clock[from..from + 2]);
+    let (hour, minute, second) = (part(11)?, part(14)?, part(17)?);
+    let ms = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
+            number(digits)?;
+            let mut three = [b'0'; 3];
+            three.iter_mut().zip(digits).for_each(|(to, from)| *to = *from);
+            number(&three)?
+        }
+        _ => return None,
+    };
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(number(&clock[..4])? as i32, part(5)?, part(8)?)?;
+    let midnight = date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis();
+    Some(midnight + i64::from(((hour * 60 + minute) * 60 + second) * 1000 + ms))
 }
 
 /// A time as a text that [`parse_time`] reads back to the millisecond, whatever its magnitude.
@@ -90,6 +125,9 @@ mod tests {
         check("2000-12-31", Some(978_220_800_000));
         check("1970-01-01", Some(0));
         check("978300019.25", Some(978_300_019_250));
+        check("2000-12-31 22:00:19.25", Some(978_300_019_250));
+        check("2000-12-31 22:00:19.999999999", Some(978_300_019_999));
+        check("2000-12-31 22:00:60", Some(978_300_060_000));
     }
 
     #[test]

@@ -9,11 +9,12 @@ use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::types::UInt32Type;
 use arrow_array::{
     ArrayRef, DictionaryArray, Float32Array, Int64Array, RecordBatch, StringArray, UInt16Array,
-    UInt32Array, UInt64Array,
+    UInt32Array, UInt64Array, new_null_array,
 };
+use arrow_schema::DataType;
 use foretaste_core::{Error, EventBatch, EventContext, IdTable, Result};
 
-use crate::columns::{DICTIONARIES, KEY, Keys, TIME, VALUE, event_schema};
+use crate::columns::{DICTIONARIES, KEY, Keys, TIME, VALUE, dictionary, event_schema};
 
 /// Rows of one row group: the unit of reading, and with it of memory.
 pub(crate) const GROUP_ROWS: usize = 1 << 20;
@@ -85,10 +86,12 @@ impl<'a> Encoder<'a> {
     }
 
     fn context(&self, from: usize, to: usize) -> [ArrayRef; 4] {
-        let rows: Vec<Option<&EventContext>> = match self.batch.context.get(from..to) {
-            Some(context) => context.iter().map(Option::as_ref).collect(),
-            None => vec![None; to - from],
+        let Some(context) = self.batch.context.get(from..to) else {
+            let none = |of: &DataType| new_null_array(of, to - from);
+            let (text, number) = (none(&dictionary()), none(&DataType::UInt16));
+            return [text.clone(), text.clone(), number, text];
         };
+        let rows: Vec<Option<&EventContext>> = context.iter().map(Option::as_ref).collect();
         let text = |of: fn(&EventContext) -> Option<&String>| -> ArrayRef {
             let mut builder = StringDictionaryBuilder::<UInt32Type>::new();
             let values = rows.iter().map(|row| row.and_then(of));

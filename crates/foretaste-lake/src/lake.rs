@@ -211,6 +211,11 @@ impl Lake {
         Ok(Manifest::load(&self.dir)?.sources.iter().any(|source| source.digest == digest))
     }
 
+    /// True when the segment in `file` has been committed and not been replaced since.
+    pub fn has_segment(&self, file: &str) -> Result<bool> {
+        Ok(Manifest::load(&self.dir)?.segments.iter().any(|segment| segment.file == file))
+    }
+
     fn check_writable(&self) -> Result<()> {
         if self.access == Access::Write {
             return Ok(());

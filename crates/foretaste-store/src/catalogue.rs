@@ -3,6 +3,7 @@
 //! Records are JSON in tables keyed by id, embeddings are blobs beside them. One connection
 //! writes, another answers single lookups, and each full scan opens its own.
 
+mod blocks;
 mod erasure;
 mod rows;
 mod schema;
@@ -13,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use foretaste_core::{Error, ErrorKind, Item, Result, User};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+pub(crate) use blocks::Block;
 pub(crate) use erasure::Erasures;
 
 /// Why an id is in the table of hidden items.
@@ -168,7 +170,11 @@ impl Catalogue {
             transaction.commit()?;
             Ok(done)
         };
-        run().map_err(|fault| match fault {
+        self.unfaulted(run())
+    }
+
+    fn unfaulted<T>(&self, result: Result<T, Fault>) -> Result<T> {
+        result.map_err(|fault| match fault {
             Fault::Sql(e) => schema::error(&self.path, e),
             Fault::Own(e) => e,
         })

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod events;
+mod loads;
 mod rows;
 
 use foretaste_core::{Event, EventBatch, EventContext, Result};
@@ -17,13 +18,15 @@ type Check = (&'static str, fn(&dyn Store) -> Result<()>);
 /// The same for a store that remembers rows of outside tables.
 type RowCheck = (&'static str, fn(&dyn RowStore) -> Result<()>);
 
-const ROW_CHECKS: [RowCheck; 6] = [
+const ROW_CHECKS: [RowCheck; 8] = [
     ("steps of rows are idempotent, replace and remove", rows::steps),
     ("rows change after they were sealed", rows::sealed),
     ("buckets have counts and sums", rows::buckets),
     ("rows that are items and users", rows::records),
     ("changes of rows are told", rows::changes),
     ("bad steps store nothing", rows::refused),
+    ("rows that were loaded are rows as others are", loads::as_steps),
+    ("bad loads store nothing", loads::refused),
 ];
 
 const CHECKS: [Check; 16] = [

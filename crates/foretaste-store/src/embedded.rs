@@ -80,6 +80,7 @@ impl EmbeddedStore {
         let lock = WriterLock::take(dir)?;
         let catalogue = Catalogue::open(&catalogue_path(dir))?;
         let lake = Lake::open(&lake_dir(dir))?;
+        rows::settle_loads(&catalogue, &lake)?;
         let stats = lake.stats()?;
         let sealed = (stats.sealed.log_segment, stats.sealed.seq);
         let mut kinds: IdTable = stats.kinds.iter().collect();

@@ -24,6 +24,8 @@ pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use foretaste_lake::Columns;
 pub use load::{load, load_watched};
 pub use memory::MemoryStore;
-pub use rows::{Record, Row, RowBucket, RowChanges, RowOutcome, RowStep, RowStore, UNDATED};
+pub use rows::{
+    Record, Row, RowBucket, RowChanges, RowLoad, RowOutcome, RowStep, RowStore, Texts, UNDATED,
+};
 pub use server::{ServerOptions, ServerStore};
 pub use store::{AppendOutcome, BulkOutcome, BulkWriter, Counts, Sink, Source, Store};

@@ -359,10 +359,11 @@ impl RowStore for MemoryStore {
         Ok(self.lock().tables.get(table).and_then(|own| own.watermark.clone()))
     }
 
-    fn row_digest(&self, table: &str, row: &str) -> Result<Option<u64>> {
+    fn row_digests(&self, table: &str, rows: &[&str]) -> Result<Vec<Option<u64>>> {
         let state = self.lock();
-        let own = state.tables.get(table).and_then(|own| own.rows.get(row));
-        Ok(own.map(|(_, digest, _)| *digest))
+        let own = state.tables.get(table).map(|own| &own.rows);
+        let digest = |row: &&str| own.and_then(|own| own.get(*row)).map(|(_, digest, _)| *digest);
+        Ok(rows.iter().map(digest).collect())
     }
 
     fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>> {

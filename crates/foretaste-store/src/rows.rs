@@ -6,11 +6,14 @@
 //! is gone takes its event or record along. A crash at any point leaves rows that the next step
 //! knows to be uncertain; reading them again repairs them.
 
+mod load;
+
 use std::collections::HashSet;
 
 use foretaste_core::{Error, Event, Item, Limits, Result, User};
 
 use crate::store::Store;
+pub use load::{RowLoad, Texts};
 
 /// The bucket of rows that have none (no time, a zero date).
 pub const UNDATED: i64 = i64::MIN;
@@ -124,11 +127,29 @@ pub trait RowStore: Store {
         changes: &mut RowChanges,
     ) -> Result<RowOutcome>;
 
+    /// Stores many rows of `table` at once; afterwards all is as if steps had stored them. When
+    /// it returns `Ok`, all of it is durable; after a crash either all of it or nothing is there,
+    /// but for rows that had been here before. `tell` hears what has changed.
+    ///
+    /// # Errors
+    /// As [`RowStore::apply_rows`]; `Invalid` also when a primary key stands twice.
+    ///
+    /// # Cost
+    /// Under 1 us for each row that is new, two transactions and two fsyncs; others as in steps.
+    fn load_rows(
+        &self,
+        table: &str,
+        load: RowLoad,
+        tell: Option<&dyn Fn(&RowChanges)>,
+    ) -> Result<RowOutcome> {
+        load::in_steps(self, table, &load, tell)
+    }
+
     /// The watermark of `table`, if a step has set one.
     fn watermark(&self, table: &str) -> Result<Option<String>>;
 
-    /// The digest of one row of `table`; `None` for rows that are unknown or uncertain.
-    fn row_digest(&self, table: &str, row: &str) -> Result<Option<u64>>;
+    /// The digests of rows of `table`; `None` for those that are unknown or uncertain.
+    fn row_digests(&self, table: &str, rows: &[&str]) -> Result<Vec<Option<u64>>>;
 
     /// Count and checksum of every bucket of `table`, ascending. Uncertain rows count with a
     /// digest of 0.
@@ -150,19 +171,24 @@ impl RowStep {
         let mut all = self.rows.iter().map(|row| &row.row).chain(&self.gone);
         match all.find(|row| !seen.insert(*row)) {
             None => Ok(()),
-            Some(row) => Err(Error::invalid(format!(
-                "the id {row:?} stands twice in one step; the id columns must identify a row"
-            ))),
+            Some(row) => Err(twice(row, "step")),
         }
     }
+}
+
+/// The error of a primary key that is none.
+pub(crate) fn twice(row: &str, whole: &str) -> Error {
+    let text = "the id columns must identify a row";
+    Error::invalid(format!("the id {row:?} stands twice in one {whole}; {text}"))
 }
 
 impl RowStep {
     /// Gives the events their ids.
     pub(crate) fn name_events(&mut self, table: &str, batch: u64) {
+        let mut ids = EventIds::new(table, batch);
         for row in &mut self.rows {
             if let Record::Event(event) = &mut row.record {
-                event.event_id = Some(event_id(table, &row.row, batch));
+                event.event_id = Some(ids.of(&row.row).to_owned());
             }
         }
     }
@@ -187,13 +213,33 @@ impl Record {
     }
 }
 
-/// The id of the event that row `row` of `table` becomes in step number `batch`. No two steps
-/// give the same id, so what a crash left behind can be taken back by its key for good.
-fn event_id(table: &str, row: &str, batch: u64) -> String {
-    let id = format!("{table}#{batch}/{row}");
-    if id.len() <= Limits::DEFAULT.id_bytes && !id.chars().any(char::is_control) {
-        return id;
+/// Makes the ids of the events of one step.
+pub(crate) struct EventIds {
+    /// Table and number of the step, then the row of the last id.
+    id: String,
+    prefix: usize,
+    batch: u64,
+}
+
+impl EventIds {
+    pub(crate) fn new(table: &str, batch: u64) -> Self {
+        let id = format!("{table}#{batch}/");
+        Self { prefix: id.len(), id, batch }
     }
-    let halves = [1u8, 2].map(|half| foretaste_core::event::id_key(&half.to_string(), &id));
-    format!("#{batch}/{:016x}{:016x}", halves[0], halves[1])
+
+    /// The id of the event that row `row` becomes. No two steps give the same id, so what a crash
+    /// left behind can be taken back by its key for good.
+    pub(crate) fn of(&mut self, row: &str) -> &str {
+        self.id.truncate(self.prefix);
+        self.id.push_str(row);
+        if self.id.len() > Limits::DEFAULT.id_bytes || self.id.chars().any(char::is_control) {
+            let half = |half: &str| foretaste_core::event::id_key(half, &self.id);
+            let text = format!("#{}/{:016x}{:016x}", self.batch, half("1"), half("2"));
+            // What is kept must still begin with the prefix for the next row.
+            self.id.truncate(self.prefix);
+            self.id.push_str(&text);
+            return &self.id[self.prefix..];
+        }
+        &self.id
+    }
 }

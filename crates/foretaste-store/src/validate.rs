@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use foretaste_core::{Error, ErrorKind, Event, IdTable, Item, Limits, Result, User};
+use foretaste_core::{
+    Error, ErrorKind, Event, EventBatch, EventContext, IdTable, Item, Limits, Result, User,
+};
 
 use crate::rows::{Record, RowStep};
 
@@ -41,6 +43,20 @@ pub(crate) fn step(table: &str, batch: u64, step: &mut RowStep) -> Result<()> {
         };
         checked.map_err(|e| e.context(format!("row {:?} of {table}", row.row)))
     })
+}
+
+/// Checks the events of a load, each id once, and adds their kinds to the known ones.
+pub(crate) fn load(events: &EventBatch, known: &mut IdTable) -> Result<()> {
+    events.users.iter().try_for_each(|user| id("user", user))?;
+    events.items.iter().try_for_each(|item| id("item", item))?;
+    for own in events.kinds.iter() {
+        name("kind", own)?;
+        kind(known, own)?;
+    }
+    if let Some(value) = events.value.iter().find(|value| !value.is_finite()) {
+        return Err(Error::invalid(format!("value is {value}; it must be finite")));
+    }
+    events.context.iter().flatten().try_for_each(context)
 }
 
 /// Checks a name: not empty, within its limit, no control characters.
@@ -88,7 +104,10 @@ fn event(event: &Event) -> Result<()> {
     if !event.value.is_finite() {
         return Err(Error::invalid(format!("value is {}; it must be finite", event.value)));
     }
-    let Some(context) = &event.context else { return Ok(()) };
+    event.context.as_ref().map_or(Ok(()), context)
+}
+
+fn context(context: &EventContext) -> Result<()> {
     let bounded = [
         ("session", &context.session, LIMITS.id_bytes),
         ("scene", &context.scene, LIMITS.name_bytes),

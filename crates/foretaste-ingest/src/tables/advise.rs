@@ -13,7 +13,7 @@ use super::connection::{Connection, Dialect, number, text};
 use super::open::Open;
 use super::sql::{Range, Statement};
 
-mod index;
+pub(super) mod index;
 mod measure;
 mod plan;
 mod settings;
@@ -176,7 +176,7 @@ impl Advisor<'_> {
             Ok::<_, Error>(())
         };
         let range = open.range();
-        let page = open.writer().page(&range, table.batch_rows)?;
+        let (page, _) = open.writer().page(&range, table.batch_rows)?;
         explain(&mut open, "page", &page)?;
         let all = open.writer().buckets(&Range { from: None, ..range.clone() })?;
         explain(&mut open, "counts", &all)?;
@@ -184,22 +184,21 @@ impl Advisor<'_> {
         let fitting = indexes.into_iter().find(|index| index::fits_pages(index, table));
         // A statement that runs into its timeout may end the transaction, so it comes last.
         let cost = measure::cost(&mut open.snapshot, &page);
-        if let Ok((_, rows)) = &cost
-            && let Some(last) = rows.last()
+        if cost.is_ok()
+            && let Some((place, bucket)) = open.page_end(&range)?
         {
-            let after = Some(open.place(last)?);
-            let next = open.writer().page(&Range { after, ..range }, table.batch_rows)?;
+            let after = Some(place.0);
+            let (next, _) = open.writer().page(&Range { after, ..range }, table.batch_rows)?;
             explain(&mut open, "next page", &next)?;
-            if let Some(bucket) = number(last, table.id.len() + 2)? {
-                let bucket = open.writer().page(&open.range_of(bucket)?, table.batch_rows)?;
-                explain(&mut open, "bucket", &bucket)?;
-            }
+            let range = open.range_of(bucket)?;
+            let (bucket, _) = open.writer().page(&range, table.batch_rows)?;
+            explain(&mut open, "bucket", &bucket)?;
         }
         let mut about = TableAdvice {
             table: open.key.clone(),
             queries,
             index: fitting.map(|index| index.name),
-            page: allowed(cost.map(|(cost, _)| cost))?,
+            page: allowed(cost)?,
             notes: Vec::new(),
         };
         about.note(table, missing.is_empty());
@@ -282,8 +281,8 @@ impl Advisor<'_> {
 
     fn page_cost(&self, table: &TableConfig) -> Result<Cost> {
         let mut open = self.open(table)?;
-        let page = open.writer().page(&open.range(), table.batch_rows)?;
-        Ok(measure::cost(&mut open.snapshot, &page)?.0)
+        let (page, _) = open.writer().page(&open.range(), table.batch_rows)?;
+        measure::cost(&mut open.snapshot, &page)
     }
 }
 

@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 use foretaste_core::{Error, ErrorKind, Result};
+use futures_util::{Stream, TryStreamExt};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions, Connection as _, Database, Decode, Row};
+use sqlx::{
+    AssertSqlSafe, ColumnIndex, ConnectOptions, Connection as _, Database, Decode, Row,
+    ValueRef as _,
+};
 use tokio::runtime::Runtime;
 
 use super::failure;
+use super::layout::{Form, Layout};
+use super::page::Page;
+use super::sql::Statement;
 
 /// A row as bytes of text; `None` is NULL.
 pub type Cells = Vec<Option<Vec<u8>>>;
@@ -97,6 +104,22 @@ impl Connection {
         runtime.block_on(limited(*timeout, wire.rows(sql, parameters)))
     }
 
+    /// The rows of a query in the form of `layout`, in pages of at most `rows`; `each` takes them
+    /// and says whether it wants more.
+    ///
+    /// # Errors
+    /// As [`Connection::rows`].
+    pub fn pages(
+        &mut self,
+        statement: &Statement,
+        (layout, rows): (&Layout, usize),
+        each: &mut dyn FnMut(Page) -> bool,
+    ) -> Result<()> {
+        let Self { runtime, wire, timeout } = self;
+        let pages = Pages { layout, rows, each, page: Page::new(layout.cells.len()) };
+        runtime.block_on(limited(*timeout, wire.pages(statement, pages)))
+    }
+
     /// The only row of a query.
     ///
     /// # Errors
@@ -170,6 +193,7 @@ impl Connection {
         if self.dialect() == Dialect::Postgres {
             return Ok(vec![
                 "SET TIME ZONE 'UTC'".to_owned(),
+                "SET DateStyle = 'ISO'".to_owned(),
                 format!("SET statement_timeout = '{timeout_s}s'"),
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
             ]);
@@ -231,6 +255,22 @@ impl Wire {
         }
     }
 
+    async fn pages(&mut self, statement: &Statement, pages: Pages<'_>) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(statement.sql.clone());
+        let values = &statement.values;
+        match self {
+            Self::Postgres(connection) => {
+                let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
+                // A plan for any place would be made for a small part of the table.
+                pages.fill(query.persistent(false).fetch(connection)).await
+            }
+            Self::MySql(connection) => {
+                let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
+                pages.fill(query.fetch(connection)).await
+            }
+        }
+    }
+
     async fn plain(&mut self, sql: &str) -> Result<Vec<Cells>, sqlx::Error> {
         let Self::MySql(connection) = self else { return self.rows(sql, &[]).await };
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
@@ -243,6 +283,79 @@ impl Wire {
             Self::Postgres(connection) => sql.execute(connection).await.map(|_| ()),
             Self::MySql(connection) => sql.execute(connection).await.map(|_| ()),
         }
+    }
+}
+
+/// Cuts a stream of rows into pages.
+struct Pages<'a> {
+    layout: &'a Layout,
+    rows: usize,
+    each: &'a mut dyn FnMut(Page) -> bool,
+    page: Page,
+}
+
+impl Pages<'_> {
+    async fn fill<R>(
+        mut self,
+        mut stream: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
+    ) -> Result<(), sqlx::Error>
+    where
+        R: Row,
+        usize: ColumnIndex<R>,
+        for<'r> &'r [u8]: Decode<'r, <R as Row>::Database>,
+        <R as Row>::Database: Database,
+    {
+        while let Some(row) = stream.try_next().await? {
+            self.push(&row)?;
+            if self.page.is_full(self.rows) {
+                let next = self.page.next();
+                if !(self.each)(std::mem::replace(&mut self.page, next)) {
+                    return Ok(());
+                }
+            }
+        }
+        if self.page.len() > 0 {
+            (self.each)(self.page);
+        }
+        Ok(())
+    }
+
+    fn push<R>(&mut self, row: &R) -> Result<(), sqlx::Error>
+    where
+        R: Row,
+        usize: ColumnIndex<R>,
+        for<'r> &'r [u8]: Decode<'r, <R as Row>::Database>,
+        <R as Row>::Database: Database,
+    {
+        for &(at, form) in &self.layout.cells {
+            let sent = match form {
+                Form::Present => Some(&[][..]),
+                _ => sent(row, at)?,
+            };
+            self.page.push(|out| {
+                let Some(sent) = sent else { return Ok(false) };
+                let unlike = || sqlx::Error::Protocol(format!("column {at} is not {form:?}"));
+                form.write(sent, out).ok_or_else(unlike).map(|()| true)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What was sent of a column. A zero date of MySQL counts as NULL for sqlx, and has bytes.
+fn sent<R>(row: &R, at: usize) -> Result<Option<&[u8]>, sqlx::Error>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    for<'r> &'r [u8]: Decode<'r, <R as Row>::Database>,
+    <R as Row>::Database: Database,
+{
+    let value = row.try_get_raw(at)?;
+    let is_null = value.is_null();
+    match <&[u8]>::decode(value) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(_) if is_null => Ok(None),
+        Err(source) => Err(sqlx::Error::Decode(source)),
     }
 }
 

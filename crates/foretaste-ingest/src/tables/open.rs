@@ -2,8 +2,12 @@
 
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
 
+use super::advise::index::{fits_pages, indexes_of};
 use super::config::{SourceConfig, TableConfig};
 use super::connection::{Cells, Connection, Dialect, number, text};
+use super::judge::bucket_of;
+use super::layout::Layout;
+use super::page::Page;
 use super::schema::{Class, Schema};
 use super::sql::{Range, Statement, Writer};
 use super::state::TableState;
@@ -125,28 +129,61 @@ impl<'a> Open<'a> {
         self.snapshot.rows(&statement.sql, &statement.values)
     }
 
-    pub(super) fn page(&mut self, range: &Range, limit: u32) -> Result<Vec<Cells>> {
+    /// At most `limit` rows of a range, and what they consist of.
+    pub(super) fn page(&mut self, range: &Range, limit: u32) -> Result<(Vec<Page>, Layout)> {
         if range.to.as_deref() == Some("") {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
-        let statement = self.writer().page(range, limit)?;
-        self.rows(&statement)
+        let (statement, layout) = self.writer().page(range, limit)?;
+        let mut pages = Vec::new();
+        self.snapshot.pages(&statement, (&layout, limit as usize), &mut |page| {
+            pages.push(page);
+            true
+        })?;
+        Ok((pages, layout))
     }
 
-    /// Watermark and ids of a row: where the next page begins.
-    pub(super) fn place(&self, cells: &Cells) -> Result<Vec<String>> {
-        let own = |at| Ok(text(cells, at)?.unwrap_or_default().to_owned());
-        let ids = self.table.id.iter().enumerate();
-        let ids = ids.filter(|(_, id)| **id != self.table.watermark).map(|(at, _)| at + 1);
-        std::iter::once(0).chain(ids).map(own).collect()
+    /// Where the first page of a range ends, and the bucket of its last row.
+    pub(super) fn page_end(&mut self, range: &Range) -> Result<Option<(Place, i64)>> {
+        let (pages, _) = self.page(range, self.table.batch_rows)?;
+        let Some(page) = pages.last() else { return Ok(None) };
+        let place = Place::after(self.table, page)?;
+        let writer = self.writer();
+        let bucket =
+            bucket_of(&place.0[0], (writer.watermark_class()?, writer.dialect), self.table);
+        Ok(Some((place, bucket)))
     }
 
-    pub(super) fn is_later(&self, watermark: &str) -> Result<bool> {
-        let at = &self.state.at;
-        if at.is_empty() || self.writer().watermark_class()? == Class::Time {
-            return Ok(watermark > at.as_str());
+    /// The index in whose order pages come, where the server has to be told.
+    pub(super) fn page_index(&mut self) -> Result<Option<String>> {
+        if self.snapshot.dialect() == Dialect::Postgres {
+            return Ok(None);
         }
-        Ok(watermark.parse::<i128>().ok() > at.parse::<i128>().ok())
+        let indexes = indexes_of(&mut self.snapshot, &self.table.table)?;
+        Ok(indexes.into_iter().find(|own| fits_pages(own, self.table)).map(|own| own.name))
+    }
+}
+
+/// Whether a watermark is behind that up to which the table has been read.
+pub(super) fn is_later(class: Class, watermark: &str, at: &str) -> bool {
+    if at.is_empty() || class == Class::Time {
+        return watermark > at;
+    }
+    watermark.parse::<i128>().ok() > at.parse::<i128>().ok()
+}
+
+/// Watermark and ids of a row: where the next page begins.
+#[derive(Default)]
+pub(super) struct Place(pub(super) Vec<String>);
+
+impl Place {
+    /// Behind the last row of a page.
+    pub(super) fn after(table: &TableConfig, page: &Page) -> Result<Self> {
+        let Some(last) = page.rows().next_back() else { return Ok(Self::default()) };
+        let ids = table.id.iter().enumerate();
+        let ids = ids.filter(|(_, id)| **id != table.watermark).map(|(at, _)| at + 1);
+        let own = |at| Ok(last.text(at)?.to_owned());
+        std::iter::once(0).chain(ids).map(own).collect::<Result<_>>().map(Self)
     }
 }
 

@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use foretaste_core::Result;
-use foretaste_store::{Record, Row, RowChanges, RowOutcome, RowStep, RowStore, UNDATED};
+use foretaste_store::{Record, Row, RowChanges, RowOutcome, RowStep, RowStore};
 
 use super::config::{SourceConfig, TableConfig};
-use super::connection::{Cells, number, text};
-use super::open::Open;
-use super::records::{Fields, Nothing};
+use super::judge::{Head, Judge, write_name};
+use super::layout::Layout;
+use super::open::{Open, Place, is_later};
+use super::page::{self, Page};
+use super::records::{Fields, Nothing, What};
 use super::schema::check_drift;
-use super::sql::{AFTER_ID, Range};
+use super::sql::Range;
 use super::state::TableState;
-use crate::Reason;
 use crate::quarantine::Quarantine;
+use crate::{Entity, Reason};
+
+/// After so many full pages in one pass, the rest is loaded.
+const STEPS_FIRST: u32 = 4;
 
 /// Reads the tables of one source into a store.
 pub struct Reader<'a> {
@@ -32,8 +37,8 @@ pub struct Reader<'a> {
     pub accept_schema: bool,
     /// Asked between pages: true ends the pass early.
     pub stop: &'a dyn Fn() -> bool,
-    /// Told what each page has changed in the store.
-    pub changed: &'a dyn Fn(&RowChanges),
+    /// Told what each page has changed in the store, where somebody wants to know.
+    pub changed: Option<&'a dyn Fn(&RowChanges)>,
 }
 
 /// What became of the rows of a table.
@@ -95,7 +100,7 @@ impl Reader<'_> {
     /// stored before stays, and the next pass goes on from there.
     ///
     /// # Cost
-    /// Memory for one page of rows.
+    /// Memory for one page of rows; for up to 2 million events when many are to be read.
     pub fn pass(&self, table: &TableConfig) -> Result<TableReport> {
         let mut open = self.open(table)?;
         let nothing = Nothing::new();
@@ -117,22 +122,26 @@ impl Reader<'_> {
         let nothing = Nothing::new();
         let fields = Fields::new(table, &nothing, open.now_ms)?;
         let range = Range { from: None, ..open.range() };
-        let page = open.page(&range, n_rows)?;
-        let preview = |cells: &Cells| {
-            let own = own_cells(table, cells);
-            let record =
-                if is_deleted(table, cells) { Ok(Record::Nothing) } else { fields.record(&own) };
-            Ok(Preview { row: row_id(table, cells)?, fields: fields.shown(&own), record })
+        let (pages, layout) = open.page(&range, n_rows)?;
+        let preview = |row: page::Row<'_>| {
+            let cells: Vec<_> = row.cells(layout.fields()).map(Option::unwrap_or_default).collect();
+            let record = match row.cell(layout.deleted()) {
+                Some(b"1") => Ok(Record::Nothing),
+                _ => fields.what(&cells).map(What::into_record),
+            };
+            let mut name = String::new();
+            write_name(table, row, &mut name)?;
+            Ok(Preview { row: name, fields: fields.shown(&cells), record })
         };
-        page.iter().map(preview).collect()
+        pages.iter().flat_map(Page::rows).map(preview).collect()
     }
 
     /// Stores a step, and tells what it has changed even when it failed half-way.
     pub(super) fn apply(&self, key: &str, step: RowStep) -> Result<RowOutcome> {
         let mut changes = RowChanges::default();
         let done = self.store.apply_rows_telling(key, step, &mut changes);
-        if !changes.is_empty() {
-            (self.changed)(&changes);
+        if let Some(changed) = self.changed.filter(|_| !changes.is_empty()) {
+            changed(&changes);
         }
         done
     }
@@ -161,11 +170,16 @@ impl Reader<'_> {
 /// A pass under way.
 pub(super) struct Work<'a> {
     reader: &'a Reader<'a>,
-    fields: Fields<'a>,
-    rejected: Quarantine,
+    judge: Judge<'a>,
     pub(super) report: TableReport,
     /// Ids of all rows that were read, where a reconciliation wants them.
     pub(super) seen: Option<std::collections::HashSet<String>>,
+}
+
+/// The half of a pass that stores.
+pub(super) struct Storing<'w, 'a> {
+    pub(super) reader: &'a Reader<'a>,
+    pub(super) report: &'w mut TableReport,
 }
 
 impl<'a> Work<'a> {
@@ -176,10 +190,10 @@ impl<'a> Work<'a> {
     ) -> Result<Self> {
         let file = format!("{}-{}.jsonl", open.key.replace('/', "-"), open.now_ms);
         let rejected = Quarantine::new(reader.quarantine.join(file), reader.max_bad_share);
+        let rejected = rejected.consequence("the pass ended before this page");
         Ok(Self {
             reader,
-            fields: Fields::new(open.table, nothing, open.now_ms)?,
-            rejected: rejected.consequence("the pass ended before this page"),
+            judge: Judge::new(reader.store, open, nothing, rejected)?,
             report: TableReport {
                 table: open.key.clone(),
                 held_s: open.held_s,
@@ -189,84 +203,72 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Reads all pages of a range and stores them.
+    /// Reads all pages of a range and stores them: step by step, or at once when they are many.
     pub(super) fn read(&mut self, open: &mut Open<'_>, mut range: Range) -> Result<()> {
         let limit = open.table.batch_rows;
-        loop {
+        let may_load = self.seen.is_none() && open.table.entity()? == Entity::Events;
+        for n_full in 0.. {
             if (self.reader.stop)() {
                 self.report.stopped = true;
                 return Ok(());
             }
-            let done = open.page(&range, limit).and_then(|page| self.page(open, &page));
-            let last = done.map_err(|e| e.context(&open.key))?;
-            match last {
-                Some((place, n)) if n == limit as usize => range.after = Some(place),
+            if may_load && n_full == STEPS_FIRST {
+                return self.load(open, range).map_err(|e| e.context(&open.key));
+            }
+            let done = open.page(&range, limit).and_then(|pages| self.pages(open, &pages));
+            match done.map_err(|e| e.context(&open.key))? {
+                (place, n) if n == limit as usize => range.after = Some(place.0),
                 _ => return Ok(()),
             }
         }
+        Ok(())
     }
 
-    /// Stores a page; returns where it ends and how many rows it has.
+    /// Stores what was read at once; returns where it ends and how many rows it has.
+    fn pages(
+        &mut self,
+        open: &mut Open<'_>,
+        (pages, layout): &(Vec<Page>, Layout),
+    ) -> Result<(Place, usize)> {
+        let (mut place, mut n) = (Place::default(), 0);
+        for page in pages {
+            place = Place::after(open.table, page)?;
+            n += page.len();
+            self.page(open, (page, layout), &place)?;
+        }
+        Ok((place, n))
+    }
+
+    /// Stores a page, which ends at `place`.
     fn page(
         &mut self,
         open: &mut Open<'_>,
-        page: &[Cells],
-    ) -> Result<Option<(Vec<String>, usize)>> {
-        let Some(last) = page.last() else { return Ok(None) };
-        let place = open.place(last)?;
-        let rows: Result<Vec<Row>> = page.iter().map(|cells| self.row(open, cells)).collect();
-        if self.seen.is_none() && open.is_later(&place[0])? {
-            open.state.at.clone_from(&place[0]);
+        (page, layout): (&Page, &Layout),
+        place: &Place,
+    ) -> Result<()> {
+        let mut rows = Vec::with_capacity(page.len());
+        self.judge.page(page, layout, &mut |Head { name, bucket, digest }, what| {
+            rows.push(Row { row: name.to_owned(), bucket, digest, record: what.into_record() });
+            Ok(())
+        })?;
+        let class = open.writer().watermark_class()?;
+        if self.seen.is_none() && is_later(class, &place.0[0], &open.state.at) {
+            open.state.at.clone_from(&place.0[0]);
         }
         let watermark = self.seen.is_none().then(|| open.state.to_text());
-        let step = RowStep { rows: rows?, gone: Vec::new(), watermark };
+        let step = RowStep { rows, gone: Vec::new(), watermark };
         if let Some(seen) = &mut self.seen {
             seen.extend(step.rows.iter().map(|row| row.row.clone()));
         }
-        self.rejected.flush()?;
+        self.judge.rejected.flush()?;
         let outcome = self.reader.apply(&open.key, step)?;
-        self.count(outcome, page.len());
-        Ok(Some((place, page.len())))
+        self.report.count(outcome, page.len());
+        Ok(())
     }
 
-    fn row(&mut self, open: &Open<'_>, cells: &Cells) -> Result<Row> {
-        let after = 1 + open.table.id.len();
-        let row = row_id(open.table, cells)?;
-        let bucket = number(cells, after + 1)?.unwrap_or(UNDATED);
-        let digest = number(cells, after + 2)?.unwrap_or(0);
-        let own = own_cells(open.table, cells);
-        let record = if is_deleted(open.table, cells) {
-            Ok(Record::Nothing)
-        } else {
-            self.fields.record(&own)
-        };
-        let line = self.report.outcome.rows + self.rejected.rows() + 1;
-        let record = match record {
-            Ok(record) => {
-                self.rejected.settle_good(1);
-                record
-            }
-            // What was rejected before is not reported again.
-            Err(_) if self.reader.store.row_digest(&open.key, &row)? == Some(digest) => {
-                self.rejected.settle_good(1);
-                Record::Nothing
-            }
-            Err(reason) => {
-                let raw = serde_json::json!({ "id": row, "fields": self.fields.shown(&own) });
-                self.rejected.settle(line, raw.to_string().as_bytes(), Err(reason.into()))?;
-                Record::Nothing
-            }
-        };
-        Ok(Row { row, bucket, digest, record })
-    }
-
-    pub(super) fn count(&mut self, outcome: RowOutcome, n_rows: usize) {
-        let all = &mut self.report.outcome;
-        all.rows += n_rows as u64;
-        all.added += outcome.added as u64;
-        all.changed += outcome.changed as u64;
-        all.unchanged += outcome.unchanged as u64;
-        all.removed += outcome.removed as u64;
+    /// The half that judges rows and the half that stores them.
+    pub(super) fn parts(&mut self) -> (&mut Judge<'a>, Storing<'_, 'a>) {
+        (&mut self.judge, Storing { reader: self.reader, report: &mut self.report })
     }
 
     /// Stores the watermark and reports.
@@ -274,26 +276,23 @@ impl<'a> Work<'a> {
         let watermark = Some(open.state.to_text());
         let step = RowStep { watermark, ..RowStep::default() };
         self.reader.apply(&open.key, step)?;
-        self.rejected.flush()?;
+        let rejected = &mut self.judge.rejected;
+        rejected.flush()?;
         self.report.watermark = Some(open.state.at.clone());
-        self.report.bad = self.rejected.bad().clone();
-        self.report.quarantine = self.rejected.written().map(std::path::Path::to_owned);
+        self.report.bad = rejected.bad().clone();
+        self.report.quarantine = rejected.written().map(std::path::Path::to_owned);
         Ok(self.report)
     }
 }
 
-/// The id columns of a row as one text.
-pub(super) fn row_id(table: &TableConfig, cells: &Cells) -> Result<String> {
-    let own = |at| Ok(text(cells, at)?.unwrap_or_default().to_owned());
-    let parts: Result<Vec<String>> = (1..=table.id.len()).map(own).collect();
-    Ok(parts?.join("\u{1f}"))
-}
-
-fn is_deleted(table: &TableConfig, cells: &Cells) -> bool {
-    cells[1 + table.id.len()].as_deref() == Some(b"1")
-}
-
-fn own_cells<'c>(table: &TableConfig, cells: &'c Cells) -> Vec<&'c [u8]> {
-    let fields = cells[1 + table.id.len() + AFTER_ID..].iter();
-    fields.map(|cell| cell.as_deref().unwrap_or_default()).collect()
+impl TableReport {
+    /// Counts what became of `n_rows` rows that were read.
+    pub(super) fn count(&mut self, outcome: RowOutcome, n_rows: usize) {
+        let all = &mut self.outcome;
+        all.rows += n_rows as u64;
+        all.added += outcome.added as u64;
+        all.changed += outcome.changed as u64;
+        all.unchanged += outcome.unchanged as u64;
+        all.removed += outcome.removed as u64;
+    }
 }

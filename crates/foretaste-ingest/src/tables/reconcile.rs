@@ -8,8 +8,10 @@ use foretaste_store::{RowStep, UNDATED};
 
 use super::config::TableConfig;
 use super::connection::number;
-use super::open::Open;
-use super::pass::{Reader, TableReport, Work, row_id};
+use super::judge::write_name;
+use super::open::{Open, Place};
+use super::page::Page;
+use super::pass::{Reader, TableReport, Work};
 use super::records::Nothing;
 use super::schema::Class;
 use super::sql::Range;
@@ -87,7 +89,7 @@ impl Reader<'_> {
         }
         for gone in gone.chunks(Limits::DEFAULT.batch_writes) {
             let step = RowStep { gone: gone.to_vec(), ..RowStep::default() };
-            work.count(self.apply(&open.key, step)?, 0);
+            work.report.count(self.apply(&open.key, step)?, 0);
         }
         Ok(())
     }
@@ -100,13 +102,17 @@ impl Open<'_> {
         let mut ids = HashSet::new();
         let mut range = Range { above: Some(self.later.clone()), ..Range::default() };
         let limit = self.table.batch_rows;
+        let mut name = String::new();
         loop {
-            let page = self.page(&range, limit)?;
-            for cells in &page {
-                ids.insert(row_id(self.table, cells)?);
+            let (pages, _) = self.page(&range, limit)?;
+            for row in pages.iter().flat_map(Page::rows) {
+                write_name(self.table, row, &mut name)?;
+                ids.insert(name.clone());
             }
-            match page.last() {
-                Some(last) if page.len() == limit as usize => range.after = Some(self.place(last)?),
+            match pages.last() {
+                Some(last) if pages.iter().map(Page::len).sum::<usize>() == limit as usize => {
+                    range.after = Some(Place::after(self.table, last)?.0);
+                }
                 _ => return Ok(ids),
             }
         }

@@ -1,23 +1,60 @@
 //! Rows of a page to records of the store, with the checks that files get, too.
 
-use foretaste_core::{Event, EventContext, Limits, Result, TimeMs};
+use foretaste_core::{Event, EventBatch, EventContext, Limits, Result, TimeMs};
 use foretaste_store::Record;
 
 use super::config::TableConfig;
 use crate::catalogue::{ExtraTags, RecordCollector};
-use crate::cells::{Cell, Collector, Stop, id, name, number, text, time};
+use crate::cells::{Cell, Collector, id, name, number, text, time};
 use crate::{Entity, Mapping, Reason};
 
 const LIMITS: Limits = Limits::DEFAULT;
 
 /// Makes records of the fields of one table.
 pub struct Fields<'a> {
-    entity: Entity,
     kind: Option<&'a str>,
     names: Vec<String>,
-    catalogue: Option<RecordCollector<'a>>,
+    maker: Maker<'a>,
     /// Events are not later than this, in ms.
     now_ms: TimeMs,
+}
+
+enum Maker<'a> {
+    Events(Places),
+    Items(RecordCollector<'a>),
+    Users(RecordCollector<'a>),
+}
+
+/// Place of each field of an event.
+struct Places {
+    user: Option<usize>,
+    item: Option<usize>,
+    kind: Option<usize>,
+    value: Option<usize>,
+    time: Option<usize>,
+    session: Option<usize>,
+    scene: Option<usize>,
+    position: Option<usize>,
+    request_id: Option<usize>,
+}
+
+/// An event in the words of its row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventParts<'c> {
+    user: &'c str,
+    item: &'c str,
+    kind: &'c str,
+    value: f32,
+    time_ms: TimeMs,
+    context: Option<EventContext>,
+}
+
+/// What a row is here.
+pub enum What<'c> {
+    /// An event.
+    Event(EventParts<'c>),
+    /// A record of the catalogue, or nothing.
+    Record(Record),
 }
 
 /// What every collector of the catalogue wants and no table gives.
@@ -41,28 +78,27 @@ impl<'a> Fields<'a> {
     pub fn new(table: &'a TableConfig, nothing: &'a Nothing, now_ms: TimeMs) -> Result<Self> {
         let entity = table.entity()?;
         let names: Vec<String> = table.fields.keys().cloned().collect();
-        let mut catalogue = None;
-        if entity != Entity::Events {
+        let collector = || {
             let mut made = RecordCollector::new(entity, &nothing.mapping, &nothing.tags, None);
-            made.columns(&names)?;
-            catalogue = Some(made);
-        }
-        Ok(Self { entity, kind: table.kind.as_deref(), names, catalogue, now_ms })
+            made.columns(&names).map(|()| made)
+        };
+        let maker = match entity {
+            Entity::Events => Maker::Events(Places::of(&names)),
+            Entity::Items => Maker::Items(collector()?),
+            Entity::Users => Maker::Users(collector()?),
+        };
+        Ok(Self { kind: table.kind.as_deref(), names, maker, now_ms })
     }
 
-    /// The record that a row is.
+    /// What a row with these cells is.
     ///
     /// # Errors
-    /// The reason why it is none.
-    pub fn record(&self, cells: &[Cell<'_>]) -> Result<Record, Reason> {
-        match (&self.catalogue, self.entity) {
-            (Some(catalogue), Entity::Items) => Ok(Record::Item(catalogue.item(cells)?)),
-            (Some(catalogue), _) => Ok(Record::User(catalogue.user(cells)?)),
-            (None, _) => match self.event(cells) {
-                Ok(event) => Ok(Record::Event(event)),
-                Err(Stop::Row(reason)) => Err(reason),
-                Err(Stop::Fatal(_)) => Err(Reason::BadNumber),
-            },
+    /// The reason why it is nothing.
+    pub fn what<'c>(&'c self, cells: &[Cell<'c>]) -> Result<What<'c>, Reason> {
+        match &self.maker {
+            Maker::Events(places) => self.event(places, cells).map(What::Event),
+            Maker::Items(items) => Ok(What::Record(Record::Item(items.item(cells)?))),
+            Maker::Users(users) => Ok(What::Record(Record::User(users.user(cells)?))),
         }
     }
 
@@ -75,39 +111,102 @@ impl<'a> Fields<'a> {
         self.names.iter().cloned().zip(cells).collect::<serde_json::Map<_, _>>().into()
     }
 
-    fn event(&self, cells: &[Cell<'_>]) -> Result<Event, Stop> {
-        let own = |field: &str| {
-            let place = self.names.iter().position(|n| n == field);
-            crate::cells::at(cells, place)
-        };
-        let short = |field, limit| name(own(field), limit).map(|n| n.map(str::to_owned));
-        let position = match text(own("position"))? {
+    fn event<'c>(&'c self, places: &Places, cells: &[Cell<'c>]) -> Result<EventParts<'c>, Reason> {
+        let own = |place| crate::cells::at(cells, place);
+        let value = number(own(places.value))?.unwrap_or(1.0) as f32;
+        if !value.is_finite() {
+            return Err(Reason::NotFinite);
+        }
+        let time_ms = time(own(places.time))?;
+        if time_ms == 0 {
+            return Err(Reason::BadTime);
+        }
+        let kind = name(own(places.kind), LIMITS.name_bytes)?;
+        Ok(EventParts {
+            user: id(own(places.user), Reason::MissingUser)?,
+            item: id(own(places.item), Reason::MissingItem)?,
+            kind: kind.or(self.kind).ok_or(Reason::MissingKind)?,
+            value,
+            time_ms: time_ms.min(self.now_ms),
+            context: places.context(cells)?,
+        })
+    }
+}
+
+impl Places {
+    fn of(names: &[String]) -> Self {
+        let place = |field| names.iter().position(|name| name == field);
+        Self {
+            user: place("user"),
+            item: place("item"),
+            kind: place("kind"),
+            value: place("value"),
+            time: place("time"),
+            session: place("session"),
+            scene: place("scene"),
+            position: place("position"),
+            request_id: place("request_id"),
+        }
+    }
+
+    fn context(&self, cells: &[Cell<'_>]) -> Result<Option<EventContext>, Reason> {
+        let own = |place| crate::cells::at(cells, place);
+        let short = |place, limit| name(own(place), limit).map(|n| n.map(str::to_owned));
+        let position = match text(own(self.position))? {
             "" => None,
             digits => Some(digits.parse().map_err(|_| Reason::BadNumber)?),
         };
         let context = EventContext {
-            session: short("session", LIMITS.id_bytes)?,
-            scene: short("scene", LIMITS.name_bytes)?,
+            session: short(self.session, LIMITS.id_bytes)?,
+            scene: short(self.scene, LIMITS.name_bytes)?,
             position,
-            request_id: short("request_id", LIMITS.id_bytes)?,
+            request_id: short(self.request_id, LIMITS.id_bytes)?,
         };
-        let value = number(own("value"))?.unwrap_or(1.0) as f32;
-        if !value.is_finite() {
-            return Err(Reason::NotFinite.into());
+        Ok((context != EventContext::default()).then_some(context))
+    }
+}
+
+impl EventParts<'_> {
+    /// Appends the event to `batch`, whose keys are left alone. False when its kind would be one
+    /// more than a batch can have.
+    pub fn push_into(self, batch: &mut EventBatch) -> bool {
+        // Most often the kind of the event before.
+        let last = batch
+            .kind
+            .last()
+            .copied()
+            .filter(|&last| batch.kinds.get(u32::from(last)) == self.kind);
+        let kind = last.or_else(|| u8::try_from(batch.kinds.intern(self.kind)).ok());
+        let Some(kind) = kind else { return false };
+        if self.context.is_some() && batch.context.is_empty() {
+            batch.context.resize(batch.len(), None);
         }
-        let time_ms = time(own("time"))?;
-        if time_ms == 0 {
-            return Err(Reason::BadTime.into());
+        batch.user.push(batch.users.intern(self.user));
+        batch.item.push(batch.items.intern(self.item));
+        batch.kind.push(kind);
+        batch.value.push(self.value);
+        batch.time_ms.push(self.time_ms);
+        if self.context.is_some() || !batch.context.is_empty() {
+            batch.context.push(self.context);
         }
-        let kind = short("kind", LIMITS.name_bytes)?;
-        Ok(Event {
-            event_id: None,
-            user: id(own("user"), Reason::MissingUser)?.to_owned(),
-            item: id(own("item"), Reason::MissingItem)?.to_owned(),
-            kind: kind.or(self.kind.map(str::to_owned)).ok_or(Reason::MissingKind)?,
-            value,
-            time_ms: time_ms.min(self.now_ms),
-            context: (context != EventContext::default()).then_some(context),
-        })
+        true
+    }
+}
+
+impl What<'_> {
+    /// The same as a record that stands alone.
+    pub fn into_record(self) -> Record {
+        match self {
+            Self::Record(record) => record,
+            Self::Event(parts) => Record::Event(Event {
+                event_id: None,
+                user: parts.user.to_owned(),
+                item: parts.item.to_owned(),
+                kind: parts.kind.to_owned(),
+                value: parts.value,
+                time_ms: parts.time_ms,
+                context: parts.context,
+            }),
+        }
     }
 }

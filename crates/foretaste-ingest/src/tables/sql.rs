@@ -7,13 +7,11 @@ use foretaste_core::{Error, ErrorKind, Limits, Result};
 
 use super::config::{Condition, Field, TableConfig};
 use super::connection::Dialect;
+use super::layout::Layout;
 use super::schema::{Class, Schema, class_of};
 
 /// One more than any text may have, so that longer ones are noticed without being fetched.
-const TEXT_CHARS: usize = Limits::DEFAULT.text_bytes + 1;
-
-/// Place of a row's columns in a page: the watermark first, then the id columns, then these.
-pub const AFTER_ID: usize = 3;
+pub(super) const TEXT_CHARS: usize = Limits::DEFAULT.text_bytes + 1;
 
 /// The last transaction before which all have ended and are seen, as text.
 const FINISHED: &str = "CAST(CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint) \
@@ -34,6 +32,8 @@ pub struct Range {
     pub undated: bool,
     /// Rows after this watermark and these ids.
     pub after: Option<Vec<String>>,
+    /// The index by which they are to be found (MySQL only, which else sorts for large pages).
+    pub index: Option<String>,
 }
 
 /// A statement and its parameters, in the order in which they stand in it.
@@ -75,31 +75,19 @@ impl Writer<'_> {
         Err(Error::new(ErrorKind::Config, text))
     }
 
-    /// One page of rows: watermark, ids, deleted, bucket, digest, then the fields by name.
-    pub fn page(&self, range: &Range, limit: u32) -> Result<Statement> {
+    /// One page of rows, in the order of watermark and ids.
+    pub fn page(&self, range: &Range, limit: u32) -> Result<(Statement, Layout)> {
         let mut out = Statement::default();
-        let mut columns = vec![self.raw_text(&self.table.watermark)?];
-        for id in &self.table.id {
-            columns.push(self.raw_text(id)?);
-        }
-        columns.push(self.deleted()?);
-        columns.push(self.as_text(&self.bucket()?));
-        columns.push({
-            let digest = self.digest(&mut out)?;
-            self.as_text(&digest)
-        });
-        for field in self.table.fields.values() {
-            columns.push(self.field(field, &mut out)?);
-        }
-        let from = self.from()?;
+        let layout = self.layout(&mut out)?;
+        let from = self.from(range.index.as_deref())?;
         let order: Vec<_> = self.table.key().map(|name| self.quoted(name)).collect();
         let conditions = self.conditions(range, &mut out)?;
         out.sql = format!(
             "SELECT {} {from} WHERE {conditions} ORDER BY {} LIMIT {limit}",
-            columns.join(", "),
+            layout.select.join(", "),
             order.join(", ")
         );
-        Ok(out)
+        Ok((out, layout))
     }
 
     /// Bucket, number of rows and sum of digests, for all rows of the range.
@@ -108,7 +96,7 @@ impl Writer<'_> {
         let bucket = self.as_text(&self.bucket()?);
         let digest = self.digest(&mut out)?;
         let (count, sum) = (self.as_text("COUNT(*)"), self.as_text(&format!("SUM({digest})")));
-        let from = self.from()?;
+        let from = self.from(None)?;
         let conditions = self.conditions(range, &mut out)?;
         out.sql = format!("SELECT {bucket}, {count}, {sum} {from} WHERE {conditions} GROUP BY 1");
         Ok(out)
@@ -120,7 +108,7 @@ impl Writer<'_> {
         let null: Vec<_> =
             self.table.key().map(|name| format!("{} IS NULL", self.quoted(name))).collect();
         let filter = self.filter(&mut out)?;
-        let (count, from) = (self.as_text("COUNT(*)"), self.from()?);
+        let (count, from) = (self.as_text("COUNT(*)"), self.from(None)?);
         let null = null.join(" OR ");
         out.sql = format!("SELECT {count} {from} WHERE ({null}){filter}");
         Ok(out)
@@ -275,8 +263,11 @@ impl Writer<'_> {
         Ok(all)
     }
 
-    fn from(&self) -> Result<String> {
+    fn from(&self, index: Option<&str>) -> Result<String> {
         let mut from = format!("FROM {} AS base", self.quoted_table(&self.table.table));
+        if let Some(index) = index {
+            from.push_str(&format!(" FORCE INDEX ({})", self.name(index)));
+        }
         for join in &self.table.joins {
             let pair = |(own, base): (&String, &String)| {
                 let own = self.quoted(&format!("{}.{own}", join.alias));
@@ -289,7 +280,7 @@ impl Writer<'_> {
         Ok(from)
     }
 
-    fn deleted(&self) -> Result<String> {
+    pub(super) fn deleted(&self) -> Result<String> {
         let Some(column) = &self.table.deleted else { return Ok("'0'".to_owned()) };
         let text = self.text(column)?;
         let none = "'', '0', 'false', 'f', '0000-00-00', '0000-00-00 00:00:00'";
@@ -313,7 +304,7 @@ impl Writer<'_> {
         })
     }
 
-    /// 60 bits of the MD5 of everything that is read of a row.
+    /// 60 bits of the MD5 of everything that is read of a row: [`super::layout::digest`].
     fn digest(&self, out: &mut Statement) -> Result<String> {
         let (unit, null) = match self.dialect {
             Dialect::Postgres => ("chr(31)", "chr(30)"),
@@ -324,14 +315,19 @@ impl Writer<'_> {
             parts.push(self.field(field, out)?);
         }
         let parts: Vec<_> = parts.iter().map(|p| format!("COALESCE({p}, {null})")).collect();
-        let md5 = format!("md5(concat_ws({unit}, {}))", parts.join(", "));
+        let whole = format!("concat_ws({unit}, {})", parts.join(", "));
         Ok(match self.dialect {
-            Dialect::Postgres => format!("CAST(CAST('x' || left({md5}, 15) AS bit(60)) AS bigint)"),
-            Dialect::MySql => format!("CAST(CONV(LEFT({md5}, 15), 16, 10) AS UNSIGNED)"),
+            // In the encoding in which texts are sent, whatever the database's own is.
+            Dialect::Postgres => format!(
+                "CAST(CAST('x' || left(md5(convert_to({whole}, 'UTF8')), 15) AS bit(60)) AS bigint)"
+            ),
+            Dialect::MySql => {
+                format!("CAST(CONV(LEFT(md5({whole}), 15), 16, 10) AS UNSIGNED)")
+            }
         })
     }
 
-    fn field(&self, field: &Field, out: &mut Statement) -> Result<String> {
+    pub(super) fn field(&self, field: &Field, out: &mut Statement) -> Result<String> {
         Ok(match field {
             Field::Column(column) => self.text(column)?,
             Field::Constant(constant) => self.literal(&constant.text, out),
@@ -355,7 +351,7 @@ impl Writer<'_> {
     }
 
     /// A column as text, cut where it is longer than any text may be.
-    fn text(&self, reference: &str) -> Result<String> {
+    pub(super) fn text(&self, reference: &str) -> Result<String> {
         let column = self.quoted(reference);
         let name = self.schema.type_of(reference)?;
         let text = match (self.dialect, class_of(self.dialect, name)) {
@@ -370,7 +366,7 @@ impl Writer<'_> {
     }
 
     /// A column as a text that [`Writer::value`] turns back.
-    fn raw_text(&self, reference: &str) -> Result<String> {
+    pub(super) fn raw_text(&self, reference: &str) -> Result<String> {
         let name = self.schema.type_of(reference)?;
         let column = self.quoted(reference);
         Ok(match (self.dialect, class_of(self.dialect, name)) {
@@ -425,7 +421,7 @@ impl Writer<'_> {
         }
     }
 
-    fn quoted(&self, reference: &str) -> String {
+    pub(super) fn quoted(&self, reference: &str) -> String {
         let (alias, column) = reference.split_once('.').unwrap_or(("base", reference));
         format!("{}.{}", self.name(alias), self.name(column))
     }

@@ -10,6 +10,8 @@ mod advise;
 mod basics;
 mod drift;
 mod exact;
+mod kinds;
+mod loads;
 mod proof;
 mod replica;
 mod servers;
@@ -53,7 +55,7 @@ impl World {
             max_bad_share: 0.01,
             accept_schema,
             stop,
-            changed: &|_| {},
+            changed: None,
         })
     }
 

@@ -21,6 +21,8 @@ const URL: &str = "FORETASTE_TEST_EXTRACT_URL";
 const SEEDS: &str = "FORETASTE_TEST_EXTRACT_SEEDS";
 const DEFAULT_SEEDS: u64 = 2;
 pub(crate) const WRITERS: u64 = 4;
+/// Rows that are there before them.
+const FILLED: usize = 2_000;
 /// What each of them does at least.
 const TRANSACTIONS: u32 = 16;
 
@@ -55,7 +57,7 @@ fn child() {
     }
 }
 
-fn small() -> SourceConfig {
+pub(crate) fn small() -> SourceConfig {
     source(&format!("{EV}lookback_s = 1\nbatch_rows = 7\n"))
 }
 
@@ -68,7 +70,7 @@ fn pass(store: &EmbeddedStore, source: &SourceConfig, url: &str, reconcile: bool
         max_bad_share: 0.01,
         accept_schema: false,
         stop: &|| false,
-        changed: &|_| {},
+        changed: None,
     };
     reader.pass(&source.tables[0]).unwrap();
     if reconcile {
@@ -76,10 +78,15 @@ fn pass(store: &EmbeddedStore, source: &SourceConfig, url: &str, reconcile: bool
     }
 }
 
+pub(crate) fn seeds() -> u64 {
+    std::env::var(SEEDS).ok().and_then(|n| n.parse().ok()).unwrap_or(DEFAULT_SEEDS)
+}
+
 fn equal(server: &Server) {
-    let seeds = std::env::var(SEEDS).ok().and_then(|n| n.parse().ok()).unwrap_or(DEFAULT_SEEDS);
-    for seed in 1..=seeds {
+    for seed in 1..=seeds() {
         server.create_ev();
+        // Of these, the first pass loads the most.
+        server.fill_ev(FILLED);
         let dir = tempfile::tempdir().unwrap();
         let done = AtomicBool::new(false);
         let kills = std::thread::scope(|scope| {
@@ -136,21 +143,26 @@ fn kill_again_and_again(server: &Server, dir: &Path, seed: u64, done: &AtomicBoo
     let mut rng = Rng::new(seed);
     let mut kills = 0;
     while !done.load(Ordering::Acquire) {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "proof::child", "--nocapture"])
-            .env(DIR, dir)
-            .env(URL, &server.url)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(100 + rng.below(400) as u64));
-        assert!(child.try_wait().unwrap().is_none(), "seed {seed}: the extractor gave up");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill_soon(server, dir, Duration::from_millis(100 + rng.below(400) as u64));
         kills += 1;
     }
     kills
+}
+
+/// Lets an extractor run for a while.
+pub(crate) fn kill_soon(server: &Server, dir: &Path, after: Duration) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "proof::child", "--nocapture"])
+        .env(DIR, dir)
+        .env(URL, &server.url)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(after);
+    assert!(child.try_wait().unwrap().is_none(), "the extractor gave up");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// A bit over a second of transactions.
@@ -183,7 +195,8 @@ fn transaction(
 
 fn statement(server: &Server, rng: &mut Rng, deletes: bool) -> String {
     let now = server.now(0);
-    let id = 1 + rng.below(60);
+    // Some of the rows that were loaded, and some that came later.
+    let id = 1 + rng.below(60) + if rng.below(2) == 0 { 0 } else { FILLED };
     match rng.below(if deletes { 10 } else { 9 }) {
         0..=4 => {
             let back = if rng.below(5) == 0 { -(rng.below(200_000) as i64) } else { 0 };
@@ -193,7 +206,7 @@ fn statement(server: &Server, rng: &mut Rng, deletes: bool) -> String {
         5 => format!("UPDATE ev SET qty = qty + 1, ts = {now} WHERE id = {id}"),
         6 => format!("UPDATE ev SET sku = 'x{id}' WHERE id = {id}"),
         7 => format!("UPDATE ev SET gone = 1 - gone, ts = {now} WHERE id = {id}"),
-        8 => format!("UPDATE ev SET who = 'v{id}' WHERE id = {}", id / 3),
+        8 => format!("UPDATE ev SET who = 'v{id}' WHERE id = {}", id - id % 3),
         _ => format!("DELETE FROM ev WHERE id = {id}"),
     }
 }

@@ -255,6 +255,22 @@ impl Server {
         self.run("CREATE INDEX ev_ts ON ev (ts, id)");
     }
 
+    /// Rows 1 to `n` of it, one every 20 seconds until a minute ago.
+    pub(crate) fn fill_ev(&self, n: usize) {
+        let (rows, row, text) = match self.kind {
+            Kind::Postgres => (format!("generate_series(1, {n}) AS s(n)"), "n", "text"),
+            Kind::MariaDb => (format!("seq_1_to_{n}"), "seq", "CHAR"),
+        };
+        let ago = format!("(60 + ({n} - {row}) * 20)");
+        let ts = match self.kind {
+            Kind::Postgres => format!("now() - {ago} * interval '1 second'"),
+            Kind::MariaDb => format!("UTC_TIMESTAMP(6) - INTERVAL {ago} SECOND"),
+        };
+        let name = |what, of| format!("CONCAT('{what}', CAST({row} % {of} AS {text}))");
+        let (who, sku) = (name("u", 97), name("i", 53));
+        self.run(&format!("INSERT INTO ev (ts, who, sku) SELECT {ts}, {who}, {sku} FROM {rows}"));
+    }
+
     /// The server's present less or more some seconds.
     pub(crate) fn now(&self, seconds: i64) -> String {
         match self.kind {

@@ -3,11 +3,14 @@
 //! A step is marked as open in the transaction that notes its rows, and closed when its events
 //! are durable. What an open step has noted is uncertain: its events may or may not be in the
 //! log. The next step takes the keys of all of them back and forgets their digests, so that they
-//! are stored anew when they are read again.
+//! are stored anew when they are read again. What a load brought is in [`super::blocks`].
+
+use std::collections::HashMap;
 
 use foretaste_core::Result;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::blocks::{self, Hit};
 use super::erasure::{Erasure, Erasures, note_last};
 use super::{BY_DELETE, Catalogue, Fault, put_items_in, put_users_in};
 use crate::rows::{Record, Row, RowBucket, RowOutcome, RowStep};
@@ -30,6 +33,8 @@ struct Known {
     digest: Option<i64>,
     key: Option<i64>,
     record: Option<(i64, String)>,
+    /// Where it is, when a block knows it.
+    place: Option<Hit>,
 }
 
 const IS_ITEM: i64 = 1;
@@ -57,7 +62,16 @@ impl Catalogue {
         let erasure = Erasure { number: known.last() + 1, seq };
         let noted = self.transaction(|t| {
             let id = table_id(t, table)?;
-            let mut noting = Noting { t, table: id, batch: batch as i64, noted: Noted::default() };
+            let names = step.rows.iter().map(|row| &row.row).chain(&step.gone);
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            let hits = blocks::hits(t, id, &names)?.into_iter();
+            let mut noting = Noting {
+                t,
+                table: id,
+                batch: batch as i64,
+                hits: hits.map(|(at, hit)| (names[at as usize], hit)).collect(),
+                noted: Noted::default(),
+            };
             noting.take_back_open()?;
             noting.step(step)?;
             let noted = noting.noted;
@@ -94,27 +108,44 @@ impl Catalogue {
         Ok(self.named(found)?.flatten())
     }
 
-    pub(crate) fn row_digest(&self, table: &str, row: &str) -> Result<Option<u64>> {
-        let sql = "SELECT digest FROM source_rows
-                   WHERE tab = (SELECT id FROM row_tables WHERE name = ?1) AND row = ?2";
+    pub(crate) fn row_digests(&self, table: &str, rows: &[&str]) -> Result<Vec<Option<u64>>> {
+        let sql = "SELECT digest FROM source_rows WHERE tab = ?1 AND row = ?2";
         let connection = super::lock(&self.reading);
-        let found = super::prepared(&connection, sql, |s| {
-            s.query_row([table, row], |row| row.get::<_, Option<i64>>(0)).optional()
-        });
-        Ok(self.named(found)?.flatten().map(|digest| digest as u64))
+        let found = || -> rusqlite::Result<Vec<Option<u64>>> {
+            let Some(tab) = blocks::find_table(&connection, table)? else {
+                return Ok(vec![None; rows.len()]);
+            };
+            let hits = blocks::hits(&connection, tab, rows)?;
+            let mut select = connection.prepare_cached(sql)?;
+            let digest = |(at, row): (u32, &&str)| {
+                let own = select.query_row(params![tab, row], |row| row.get::<_, Option<i64>>(0));
+                let own = own.optional()?.flatten().map(|digest| digest as u64);
+                Ok(own.or(hits.get(&at).map(|hit| hit.digest)))
+            };
+            (0..).zip(rows).map(digest).collect()
+        };
+        self.named(found())
     }
 
     pub(crate) fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>> {
         // In two halves, as a sum in SQLite must not leave 64 bits.
-        let sql = "SELECT bucket, count(*), coalesce(sum(digest & 0x3fffffff), 0),
-                          coalesce(sum(digest >> 30), 0)
-                   FROM source_rows WHERE tab = (SELECT id FROM row_tables WHERE name = ?1)
-                   GROUP BY bucket ORDER BY bucket";
+        let low = blocks::LOW_BITS;
+        let sql = format!(
+            "WITH own AS (SELECT id FROM row_tables WHERE name = ?1)
+             SELECT bucket, sum(n), sum(low), sum(high) FROM (
+               SELECT bucket, count(*) AS n, coalesce(sum(digest & ((1 << {low}) - 1)), 0) AS low,
+                      coalesce(sum(digest >> {low}), 0) AS high
+               FROM source_rows WHERE tab = (SELECT id FROM own) GROUP BY bucket
+               UNION ALL
+               SELECT bucket, rows, low, high FROM row_block_buckets
+               WHERE tab = (SELECT id FROM own)
+             ) GROUP BY bucket HAVING sum(n) > 0 ORDER BY bucket"
+        );
         let connection = super::lock(&self.reading);
-        let found = super::prepared(&connection, sql, |s| {
+        let found = super::prepared(&connection, &sql, |s| {
             let rows = s.query_map([table], |row| {
                 let (low, high): (i64, i64) = (row.get(2)?, row.get(3)?);
-                let sum = i128::from(low) + (i128::from(high) << 30);
+                let sum = i128::from(low) + (i128::from(high) << blocks::LOW_BITS);
                 let rows = row.get::<_, i64>(1)? as u64;
                 Ok(RowBucket { bucket: row.get(0)?, rows, sum })
             })?;
@@ -135,7 +166,9 @@ impl Catalogue {
             let rows = s.query_map(params![table, bucket], |row| {
                 Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(|digest| digest as u64)))
             })?;
-            rows.collect()
+            let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            rows.extend(blocks::bucket(&connection, (table, bucket))?);
+            Ok(rows)
         });
         self.named(found)
     }
@@ -146,6 +179,8 @@ struct Noting<'a> {
     t: &'a Transaction<'a>,
     table: i64,
     batch: i64,
+    /// Rows of the step that blocks know.
+    hits: HashMap<&'a str, Hit>,
     noted: Noted,
 }
 
@@ -211,14 +246,22 @@ impl Noting<'_> {
         )?;
         let known = |row: &rusqlite::Row<'_>| {
             let record = row.get::<_, Option<i64>>(2)?.zip(row.get::<_, Option<String>>(3)?);
-            Ok(Known { digest: row.get(0)?, key: row.get(1)?, record })
+            Ok(Known { digest: row.get(0)?, key: row.get(1)?, record, place: None })
         };
-        select.query_row(params![self.table, row], known).optional()
+        let known = select.query_row(params![self.table, row], known).optional()?;
+        Ok(known.or_else(|| {
+            let hit = *self.hits.get(row)?;
+            let (digest, key) = (Some(hit.digest as i64), hit.key.map(|key| key as i64));
+            Some(Known { digest, key, record: None, place: Some(hit) })
+        }))
     }
 
     /// Takes back what the row was; a record stays when the row still is the same one.
     fn undo(&mut self, known: Known, still: Option<&str>) -> rusqlite::Result<()> {
         self.noted.retracted.extend(known.key.map(|key| key as u64));
+        if let Some(hit) = known.place {
+            blocks::move_out(self.t, self.table, &hit)?;
+        }
         match known.record {
             Some((_, id)) if Some(id.as_str()) == still => {}
             Some((IS_ITEM, id)) => {
@@ -265,7 +308,7 @@ impl Noting<'_> {
     }
 }
 
-fn table_id(t: &Transaction<'_>, table: &str) -> rusqlite::Result<i64> {
+pub(super) fn table_id(t: &Transaction<'_>, table: &str) -> rusqlite::Result<i64> {
     t.execute("INSERT OR IGNORE INTO row_tables (name) VALUES (?1)", [table])?;
     t.query_row("SELECT id FROM row_tables WHERE name = ?1", [table], |row| row.get(0))
 }

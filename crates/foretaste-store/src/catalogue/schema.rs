@@ -7,7 +7,7 @@ use foretaste_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Step `i` leads from version `i` to version `i + 1`. Steps are never changed, only added.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "CREATE TABLE items (
        id TEXT PRIMARY KEY, record TEXT NOT NULL, embedding BLOB,
        hidden INTEGER NOT NULL DEFAULT 0
@@ -32,6 +32,23 @@ const STEPS: [&str; 2] = [
      CREATE TABLE retractions (
        key INTEGER PRIMARY KEY, number INTEGER NOT NULL, seq INTEGER NOT NULL
      );",
+    "CREATE TABLE row_blocks (
+       tab INTEGER NOT NULL, batch INTEGER NOT NULL, low TEXT NOT NULL, high TEXT NOT NULL,
+       segment TEXT, watermark TEXT, PRIMARY KEY (tab, batch)
+     ) WITHOUT ROWID;
+     CREATE TABLE row_block_parts (
+       tab INTEGER NOT NULL, batch INTEGER NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL,
+       PRIMARY KEY (tab, batch, part)
+     );
+     CREATE TABLE row_block_buckets (
+       tab INTEGER NOT NULL, batch INTEGER NOT NULL, bucket INTEGER NOT NULL,
+       rows INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL,
+       PRIMARY KEY (tab, batch, bucket)
+     ) WITHOUT ROWID;
+     CREATE TABLE row_moved (
+       tab INTEGER NOT NULL, batch INTEGER NOT NULL, place INTEGER NOT NULL,
+       PRIMARY KEY (tab, batch, place)
+     ) WITHOUT ROWID;",
 ];
 
 /// How long a statement waits for a lock of another process.

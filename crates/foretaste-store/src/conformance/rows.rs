@@ -5,25 +5,30 @@ use foretaste_core::{Event, Item, Result, User};
 use super::{event, stored};
 use crate::rows::{Record, Row, RowBucket, RowChanges, RowOutcome, RowStep, RowStore};
 
-fn row(id: &str, digest: u64, record: Record) -> Row {
+pub(super) fn row(id: &str, digest: u64, record: Record) -> Row {
     Row { row: id.to_owned(), bucket: (digest % 2) as i64, digest, record }
 }
 
-fn view(item: &str) -> Record {
+pub(super) fn view(item: &str) -> Record {
     Record::Event(event("ann", item, 5))
 }
 
-fn step(rows: &[Row], gone: &[&str], watermark: &str) -> RowStep {
+pub(super) fn step(rows: &[Row], gone: &[&str], watermark: &str) -> RowStep {
     let gone = gone.iter().map(|&id| id.to_owned()).collect();
     RowStep { rows: rows.to_vec(), gone, watermark: Some(watermark.to_owned()) }
 }
 
-fn items_of(store: &dyn RowStore) -> Result<Vec<String>> {
+pub(super) fn items_of(store: &dyn RowStore) -> Result<Vec<String>> {
     let events = stored(store)?;
     Ok(events.into_iter().map(|e: Event| e.item).collect())
 }
 
-fn outcome(added: usize, changed: usize, unchanged: usize, removed: usize) -> RowOutcome {
+pub(super) fn outcome(
+    added: usize,
+    changed: usize,
+    unchanged: usize,
+    removed: usize,
+) -> RowOutcome {
     RowOutcome { added, changed, unchanged, removed }
 }
 
@@ -92,7 +97,7 @@ pub(super) fn buckets(store: &dyn RowStore) -> Result<()> {
     let expected = [bucket(0, 2, i128::from(large) * 2), bucket(1, 1, 7)];
     assert_eq!(store.row_buckets("t")?, expected);
     assert_eq!(store.bucket_rows("t", 1)?, [("3".to_owned(), Some(7))]);
-    assert_eq!((store.row_digest("t", "3")?, store.row_digest("t", "4")?), (Some(7), None));
+    assert_eq!(store.row_digests("t", &["3", "4"])?, [Some(7), None]);
     assert_eq!(store.row_buckets("other")?, [bucket(1, 1, 9)]);
     assert_eq!(store.row_buckets("nothing")?, []);
     Ok(())

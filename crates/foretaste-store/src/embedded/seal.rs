@@ -7,6 +7,7 @@ use foretaste_core::{EventBatch, Result};
 use foretaste_lake::{Columns, CommitNote, Sealed, SegmentMeta};
 
 use super::bulk::Segments;
+use super::rows::settle_loads;
 use super::{EmbeddedStore, Writer, lock};
 use crate::catalogue::Erasures;
 use crate::log::LogEnd;
@@ -18,6 +19,10 @@ impl EmbeddedStore {
     pub(super) fn seal_log(&self) -> Result<()> {
         let writer = self.writer()?;
         let _one_at_a_time = lock(&writer.maintenance);
+        {
+            let _no_step = lock(&writer.stepping);
+            settle_loads(&self.catalogue, &self.lake)?;
+        }
         // First the end, then the erasures: one that comes later covers all events before the
         // end and carries a higher number than the segments written here, so that readers leave
         // its events out of them; one that came earlier is among those applied here.

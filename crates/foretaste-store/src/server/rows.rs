@@ -70,11 +70,14 @@ impl RowStore for ServerStore {
         rows.first().map_or(Ok(None), |row| self.database.maybe_text(row, 0))
     }
 
-    fn row_digest(&self, table: &str, row: &str) -> Result<Option<u64>> {
-        let (h1, h2) = place(row);
+    fn row_digests(&self, table: &str, rows: &[&str]) -> Result<Vec<Option<u64>>> {
         let sql = "SELECT digest FROM foretaste_rows WHERE table_name = ? AND h1 = ? AND h2 = ?";
-        let rows = self.database.rows(sql, vec![Arg::text(table), h1.into(), h2.into()])?;
-        rows.first().map(|row| number(row, 0).map(|digest| digest as u64)).transpose()
+        let digest = |row: &&str| {
+            let (h1, h2) = place(row);
+            let rows = self.database.rows(sql, vec![Arg::text(table), h1.into(), h2.into()])?;
+            rows.first().map(|row| number(row, 0).map(|digest| digest as u64)).transpose()
+        };
+        rows.iter().map(digest).collect()
     }
 
     fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>> {

@@ -103,6 +103,10 @@ impl Shown<'_> {
 }
 
 impl Witness for Shown<'_> {
+    fn listens(&self) -> bool {
+        false
+    }
+
     fn changed(&self, _: &RowChanges) {}
 
     fn read(&self, reading: &Reading<'_>) {

@@ -8,8 +8,8 @@ use foretaste_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::tables::connection::{Cells, Connection, Dialect, number, text};
-use crate::tables::open::Open;
+use crate::tables::connection::{Connection, Dialect, number, text};
+use crate::tables::open::{Open, Place};
 use crate::tables::sql::{Range, Statement};
 
 /// How often a query is timed; its median counts. A slow one is timed once.
@@ -54,14 +54,13 @@ pub struct WriterCost {
     pub after: Latency,
 }
 
-/// Runs a query and says what it cost; the rows of the last time come with it.
-pub fn cost(connection: &mut Connection, statement: &Statement) -> Result<(Cost, Vec<Cells>)> {
-    let mut times = Vec::new();
-    let mut rows = Vec::new();
+/// Runs a query and says what it cost.
+pub fn cost(connection: &mut Connection, statement: &Statement) -> Result<Cost> {
+    let (mut times, mut n_rows) = (Vec::new(), 0);
     let before = handler_reads(connection)?;
     while times.len() < TIMES && times.last().is_none_or(|took| *took < SLOW) {
         let began = Instant::now();
-        rows = connection.rows(&statement.sql, &statement.values)?;
+        n_rows = connection.rows(&statement.sql, &statement.values)?.len();
         times.push(began.elapsed());
     }
     let examined = match connection.dialect() {
@@ -69,7 +68,7 @@ pub fn cost(connection: &mut Connection, statement: &Statement) -> Result<(Cost,
         Dialect::MySql => (handler_reads(connection)? - before) / times.len() as u64,
     };
     let latency = Latency::of(&mut times);
-    Ok((Cost { ms: latency.median_ms, examined, rows: rows.len() as u64 }, rows))
+    Ok(Cost { ms: latency.median_ms, examined, rows: n_rows as u64 })
 }
 
 /// The session's count of rows that were read, by key or one after the other.
@@ -130,10 +129,10 @@ pub fn write_of(open: &mut Open<'_>) -> Result<Option<Statement>> {
         return Ok(None);
     }
     let from = (!open.state.at.is_empty()).then(|| open.state.at.clone());
-    let page = open.page(&Range { from, ..open.range() }, 1)?;
+    let (page, _) = open.page(&Range { from, ..open.range() }, 1)?;
     let Some(newest) = page.first() else { return Ok(None) };
-    let place = open.place(newest)?;
-    open.writer().touch(&place[1..]).map(Some)
+    let place = Place::after(open.table, newest)?;
+    open.writer().touch(&place.0[1..]).map(Some)
 }
 
 /// Without the index, while it is built, with it, and when the probe has ended.

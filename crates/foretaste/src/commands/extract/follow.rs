@@ -59,6 +59,8 @@ pub struct Reading<'a> {
 
 /// Hears what extraction does.
 pub trait Witness {
+    /// Whether it wants to hear of changes; each costs time.
+    fn listens(&self) -> bool;
     /// A page has changed the store.
     fn changed(&self, changes: &RowChanges);
     /// A table was read.
@@ -119,7 +121,7 @@ impl Extraction {
         for (source, url) in &self.sources {
             for table in &source.tables {
                 let key = key(source, table);
-                self.with_reader((source, url), &key, &|_| {}, |reader| work(reader, table))?;
+                self.with_reader((source, url), &key, None, |reader| work(reader, table))?;
             }
         }
         Ok(())
@@ -189,8 +191,9 @@ impl Extraction {
         let key = key(source.0, table);
         let began = Instant::now();
         let changed = |changes: &RowChanges| witness.changed(changes);
+        let changed = witness.listens().then_some(&changed as &dyn Fn(&RowChanges));
         let work = || {
-            self.with_reader(source, &key, &changed, |reader| match what {
+            self.with_reader(source, &key, changed, |reader| match what {
                 What::Pass => reader.pass(table),
                 What::Reconcile => reader.reconcile(table),
             })
@@ -224,7 +227,7 @@ impl Extraction {
         &self,
         (source, url): (&SourceConfig, &str),
         key: &str,
-        changed: &dyn Fn(&RowChanges),
+        changed: Option<&dyn Fn(&RowChanges)>,
         work: impl FnOnce(&Reader<'_>) -> T,
     ) -> T {
         let accept_schema = self.accepting().iter().any(|table| table == key);

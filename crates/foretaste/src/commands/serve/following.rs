@@ -58,6 +58,10 @@ struct Live {
 }
 
 impl Witness for Live {
+    fn listens(&self) -> bool {
+        true
+    }
+
     fn changed(&self, changes: &RowChanges) {
         if let Err(error) = self.feed.changed(changes) {
             warn!(%error, "items may be shown that the database hides; the next bundle hides them");

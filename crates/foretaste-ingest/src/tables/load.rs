@@ -1,0 +1,186 @@
+//! Reading what is left of a long range: one thread reads pages, one makes columns of them, and
+//! the caller's stores a million rows at a time. A pass that is killed goes on from its last load.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use foretaste_core::{Error, ErrorKind, Limits, Result};
+use foretaste_store::{Record, RowLoad};
+
+use super::judge::Judge;
+use super::layout::Layout;
+use super::open::{Open, Place, is_later};
+use super::page::Page;
+use super::pass::Work;
+use super::records::What;
+use super::schema::Class;
+use super::sql::Range;
+use super::state::TableState;
+
+/// Batches (`batch_rows`) of one statement: each costs a search for its first row.
+const STATEMENT_BATCHES: u32 = 16;
+/// Batches of one load, within [`RowLoad::MAX_ROWS`]: what a load costs beyond its rows no longer
+/// matters, and its memory stays small.
+const LOAD_BATCHES: usize = 50;
+/// A load also ends at so many bytes of cells.
+const LOAD_BYTES: usize = 128 << 20;
+/// Batches between the thread that reads and the one that makes columns.
+const QUEUE: usize = 8;
+/// How often somebody who waits for rows looks whether to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Work<'_> {
+    /// Reads all that is left of a range and stores it.
+    ///
+    /// # Errors
+    /// As [`super::Reader::pass`]; what was read well before an error is stored.
+    pub(super) fn load(&mut self, open: &mut Open<'_>, mut range: Range) -> Result<()> {
+        range.index = open.page_index()?;
+        let class = open.writer().watermark_class()?;
+        let layout = open.writer().layout(&mut Default::default())?;
+        let batch = open.table.batch_rows as usize;
+        let rows = (batch * LOAD_BATCHES).min(RowLoad::MAX_ROWS - batch);
+        let (state, load) = (open.state.clone(), RowLoad::with_capacity(rows));
+        let gathering = Gathering { layout, class, state, rows, load, bytes: 0 };
+        let (pages, pages_in) = sync_channel(QUEUE);
+        let (loads, loads_in) = sync_channel(0);
+        let (judge, storing) = self.parts();
+        let key = open.key.clone();
+        let reading = &mut *open;
+        let last = std::thread::scope(|scope| {
+            let reading = scope.spawn(move || reading.read_into(range, &pages));
+            let gathering = scope.spawn(move || gathering.run(judge, &pages_in, &loads));
+            let stored = storing.store(&key, loads_in);
+            let panicked = |_| Err(Error::internal("a thread of the extraction panicked"));
+            let read = reading.join().unwrap_or_else(panicked);
+            let gathered = gathering.join().unwrap_or_else(panicked);
+            stored.and_then(|last| gathered.and(read).map(|()| last))
+        })?;
+        if let Some(last) = last {
+            open.state = TableState::parse(&last)?;
+        }
+        Ok(())
+    }
+}
+
+impl Open<'_> {
+    /// Reads pages until the range ends or nobody wants more.
+    fn read_into(&mut self, mut range: Range, out: &SyncSender<Page>) -> Result<()> {
+        let (table, batch) = (self.table, self.table.batch_rows);
+        let limit = batch * STATEMENT_BATCHES;
+        loop {
+            let (statement, layout) = self.writer().page(&range, limit)?;
+            let (mut n, mut last, mut is_wanted) = (0, Ok(Place::default()), true);
+            self.snapshot.pages(&statement, (&layout, batch as usize), &mut |page| {
+                n += page.len();
+                last = Place::after(table, &page);
+                is_wanted = out.send(page).is_ok();
+                is_wanted
+            })?;
+            if n < limit as usize || !is_wanted {
+                return Ok(());
+            }
+            range.after = Some(last?.0);
+        }
+    }
+}
+
+/// Makes columns of pages.
+struct Gathering {
+    layout: Layout,
+    class: Class,
+    state: TableState,
+    rows: usize,
+    load: RowLoad,
+    bytes: usize,
+}
+
+impl Gathering {
+    fn run(
+        mut self,
+        judge: &mut Judge<'_>,
+        pages: &Receiver<Page>,
+        loads: &SyncSender<RowLoad>,
+    ) -> Result<()> {
+        for page in pages {
+            let (rows, state) = (self.load.len(), self.state.clone());
+            if let Err(error) = self.add(judge, &page) {
+                // The pages before the bad one stay.
+                self.load.truncate(rows);
+                self.state = state;
+                self.send(judge, loads)?;
+                return Err(error);
+            }
+            let is_full = self.load.len() >= self.rows || self.bytes >= LOAD_BYTES;
+            if is_full && !self.send(judge, loads)? {
+                return Ok(());
+            }
+        }
+        self.send(judge, loads).map(|_| ())
+    }
+
+    fn add(&mut self, judge: &mut Judge<'_>, page: &Page) -> Result<()> {
+        let load = &mut self.load;
+        judge.page(page, &self.layout, &mut |head, what| {
+            load.event.push(match what {
+                What::Event(parts) => {
+                    let at = load.events.len() as u32;
+                    if !parts.push_into(&mut load.events) {
+                        let text = format!("more than {} kinds of events", Limits::DEFAULT.kinds);
+                        return Err(Error::new(ErrorKind::Exhausted, text));
+                    }
+                    Some(at)
+                }
+                What::Record(Record::Nothing) => None,
+                What::Record(_) => return Err(Error::internal("only events are loaded")),
+            });
+            load.names.push(head.name);
+            load.bucket.push(head.bucket);
+            load.digest.push(head.digest);
+            Ok(())
+        })?;
+        self.bytes += page.size_bytes();
+        if let Some(last) = page.rows().next_back() {
+            let watermark = last.text(0)?;
+            if is_later(self.class, watermark, &self.state.at) {
+                watermark.clone_into(&mut self.state.at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over what has been gathered. False when whoever stores has ended, who says why.
+    fn send(&mut self, judge: &mut Judge<'_>, loads: &SyncSender<RowLoad>) -> Result<bool> {
+        self.bytes = 0;
+        let next = RowLoad::with_capacity(self.rows);
+        let mut load = std::mem::replace(&mut self.load, next);
+        if load.is_empty() {
+            return Ok(true);
+        }
+        load.watermark = Some(self.state.to_text());
+        judge.rejected.flush()?;
+        Ok(loads.send(load).is_ok())
+    }
+}
+
+impl super::pass::Storing<'_, '_> {
+    /// Stores loads until there are no more or somebody asks to stop; gives the last watermark.
+    fn store(self, key: &str, loads: Receiver<RowLoad>) -> Result<Option<String>> {
+        let mut last = None;
+        loop {
+            if (self.reader.stop)() {
+                self.report.stopped = true;
+                return Ok(last);
+            }
+            let load = match loads.recv_timeout(LOOK) {
+                Ok(load) => load,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Ok(last),
+            };
+            let (n, watermark) = (load.len(), load.watermark.clone());
+            let outcome = self.reader.store.load_rows(key, load, self.reader.changed)?;
+            self.report.count(outcome, n);
+            last = watermark;
+        }
+    }
+}

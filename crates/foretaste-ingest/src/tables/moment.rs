@@ -1,0 +1,184 @@
+//! Moments as PostgreSQL and MySQL send them, and as they write them when asked for a text.
+
+use std::io::Write;
+
+use chrono::{Datelike, NaiveDate};
+
+/// Days from 1970-01-01 to 2000-01-01, where PostgreSQL begins to count.
+const PG_EPOCH_DAYS: i64 = 10_957;
+const DAY_US: i64 = 86_400_000_000;
+
+/// Microseconds since 2000 as PostgreSQL writes them (`DateStyle` ISO, time zone UTC).
+pub fn write_pg(us: i64, zone: bool, out: &mut Vec<u8>) {
+    match us {
+        i64::MAX => return out.extend_from_slice(b"infinity"),
+        i64::MIN => return out.extend_from_slice(b"-infinity"),
+        _ => {}
+    }
+    let (year, month, day) = civil(us.div_euclid(DAY_US) + PG_EPOCH_DAYS);
+    // There is no year 0: the year before 1 is 1 BC.
+    let (shown, is_bc) = if year > 0 { (year, false) } else { (1 - year, true) };
+    write_date((shown, month, day), out);
+    let of_day = us.rem_euclid(DAY_US);
+    out.push(b' ');
+    write_clock(of_day / 1_000_000, out);
+    write_fraction(of_day % 1_000_000, out);
+    if zone {
+        out.extend_from_slice(b"+00");
+    }
+    if is_bc {
+        out.extend_from_slice(b" BC");
+    }
+}
+
+/// A `datetime` of the binary protocol as MySQL writes it, with so many digits behind the seconds.
+/// `None` when the bytes are none.
+pub fn write_mysql(bytes: &[u8], digits: usize, out: &mut Vec<u8>) -> Option<()> {
+    let (&n, rest) = bytes.split_first()?;
+    let mut all = [0u8; 11];
+    if usize::from(n) != rest.len() || !matches!(n, 0 | 4 | 7 | 11) {
+        return None;
+    }
+    all[..rest.len()].copy_from_slice(rest);
+    let year = u16::from_le_bytes([all[0], all[1]]);
+    write_date((i64::from(year), all[2].into(), all[3].into()), out);
+    out.push(b' ');
+    let seconds = i64::from(all[4]) * 3600 + i64::from(all[5]) * 60 + i64::from(all[6]);
+    write_clock(seconds, out);
+    if digits > 0 {
+        let us = u32::from_le_bytes([all[7], all[8], all[9], all[10]]);
+        out.push(b'.');
+        let from = out.len();
+        write_padded(us.into(), 6, out);
+        out.truncate(from + digits.min(6));
+    }
+    Some(())
+}
+
+/// Days since 1970 of the date with which the text of a moment begins, as the server counts them;
+/// `None` for infinity and for dates that are none.
+pub fn day_of(text: &str, is_mysql: bool) -> Option<i64> {
+    let date = text.split(' ').next()?;
+    let mut parts = date.split('-');
+    let mut part = || parts.next()?.parse::<u32>().ok();
+    let (year, month, day) = (part()?, part()?, part()?);
+    let year = i32::try_from(year).ok()?;
+    let shown = if text.ends_with(" BC") { 1 - year } else { year };
+    let date = NaiveDate::from_ymd_opt(shown, month, day)?;
+    let days = i64::from(date.num_days_from_ce()) - EPOCH_FROM_CE;
+    // MySQL's year 0 has no 29th of February.
+    Some(days + i64::from(is_mysql && year == 0 && month <= 2))
+}
+
+/// Days from the day before 0001-01-01 to 1970-01-01.
+const EPOCH_FROM_CE: i64 = 719_163;
+
+/// Year (0 is 1 BC), month and day of a day since 1970; H. Hinnant, "chrono-compatible low-level
+/// date algorithms". PostgreSQL's years go beyond those of chrono.
+fn civil(days: i64) -> (i64, u32, u32) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = (of_year - (153 * shifted + 2) / 5 + 1) as u32;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 } as u32;
+    (year + era * 400 + i64::from(month <= 2), month, day)
+}
+
+fn write_date((year, month, day): (i64, u32, u32), out: &mut Vec<u8>) {
+    if year < 10_000 {
+        write_padded(year, 4, out);
+    } else {
+        let _ = write!(out, "{year}");
+    }
+    out.push(b'-');
+    write_padded(month.into(), 2, out);
+    out.push(b'-');
+    write_padded(day.into(), 2, out);
+}
+
+fn write_clock(seconds: i64, out: &mut Vec<u8>) {
+    for (part, end) in [(seconds / 3600, b":"), (seconds / 60 % 60, b":")] {
+        write_padded(part, 2, out);
+        out.extend_from_slice(end);
+    }
+    write_padded(seconds % 60, 2, out);
+}
+
+/// Without zeros at the end, and without a point when nothing else is left.
+fn write_fraction(us: i64, out: &mut Vec<u8>) {
+    if us == 0 {
+        return;
+    }
+    out.push(b'.');
+    write_padded(us, 6, out);
+    while out.last() == Some(&b'0') {
+        out.pop();
+    }
+}
+
+fn write_padded(number: i64, digits: usize, out: &mut Vec<u8>) {
+    let from = out.len();
+    out.resize(from + digits, b'0');
+    let mut rest = number;
+    for place in out[from..].iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn pg(us: i64, expected: &str) {
+        let mut out = Vec::new();
+        write_pg(us, true, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn moments_of_postgres() {
+        pg(0, "2000-01-01 00:00:00+00");
+        pg(-1, "1999-12-31 23:59:59.999999+00");
+        pg(1_500_000, "2000-01-01 00:00:01.5+00");
+        pg(i64::MAX, "infinity");
+        // What the server says of 0044-03-15 BC, of the year 12345, and of 29 February 2024.
+        pg(-64_464_508_800_000_000, "0044-03-15 00:00:00+00 BC");
+        pg(326_461_795_201_000_000, "12345-03-01 00:00:01+00");
+        pg(762_480_000_000_000, "2024-02-29 00:00:00+00");
+    }
+
+    #[test]
+    fn moments_of_mysql() {
+        let check = |bytes: &[u8], digits, expected: &str| {
+            let mut out = Vec::new();
+            assert_eq!(write_mysql(bytes, digits, &mut out).is_some(), !expected.is_empty());
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check(&[0], 0, "0000-00-00 00:00:00");
+        check(&[4, 0xe4, 7, 0, 10], 3, "2020-00-10 00:00:00.000");
+        check(&[7, 0xe4, 7, 2, 29, 23, 59, 7], 0, "2020-02-29 23:59:07");
+        check(&[11, 0xe4, 7, 2, 29, 1, 2, 3, 0x20, 0xa1, 7, 0], 6, "2020-02-29 01:02:03.500000");
+        check(&[7, 1, 2], 0, "");
+        check(&[], 0, "");
+    }
+
+    #[test]
+    fn days_are_those_of_the_servers() {
+        let check = |text, is_mysql, day| assert_eq!(day_of(text, is_mysql), day, "{text}");
+        check("1970-01-02 00:00:00+00", false, Some(1));
+        check("1969-12-31 23:59:59.999999", false, Some(-1));
+        check("2020-02-29", true, Some(18_321));
+        check("9999-12-31 23:59:59", true, Some(2_932_896));
+        check("0000-01-10 10:00:00", true, Some(-719_518));
+        check("0044-03-15 00:00:00+00 BC", false, Some(-735_160));
+        check("infinity", false, None);
+        check("-infinity", false, None);
+        check("2020-00-10 00:00:00", true, None);
+        check("0000-00-00 00:00:00", true, None);
+    }
+}

@@ -1,0 +1,134 @@
+use super::*;
+use crate::rows::Row;
+use crate::store::Store;
+use crate::{Columns, EmbeddedOptions};
+
+fn step(item: &str, digest: u64) -> RowStep {
+    let event = Event {
+        event_id: None,
+        user: "ann".into(),
+        item: item.into(),
+        kind: "view".into(),
+        value: 1.0,
+        time_ms: 5,
+        context: None,
+    };
+    let row = Row { row: "1".into(), bucket: 0, digest, record: Record::Event(event) };
+    RowStep { rows: vec![row], gone: Vec::new(), watermark: Some(item.to_owned()) }
+}
+
+fn items(store: &EmbeddedStore) -> Vec<String> {
+    let mut items = Vec::new();
+    let keep = &mut |batch: foretaste_core::EventBatch| {
+        items.extend((0..batch.len()).map(|i| batch.get(i).item));
+        Ok(())
+    };
+    store.read_events(Columns::All, keep).unwrap();
+    items
+}
+
+/// A step that ends after its first transaction, or after that and the append.
+fn interrupt(store: &EmbeddedStore, mut step: RowStep, appended: bool) {
+    let batch = store.catalogue.next_batch("t").unwrap();
+    step.name_events("t", batch);
+    let writer = store.writer().unwrap();
+    let mut erasures = writer.erasures.write().unwrap();
+    let given = (writer.log.given_seq(), &mut *erasures);
+    store.catalogue.note_rows("t", (&step, batch), given).unwrap();
+    if appended {
+        writer.log.append(&[step.rows[0].record.event().unwrap().clone()]).unwrap();
+    }
+}
+
+#[test]
+fn an_interrupted_step_is_repaired_by_reading_its_rows_again() {
+    for (appended, now) in [(false, "b"), (true, "b"), (false, "c"), (true, "c")] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
+        let store = open();
+        store.apply_rows("t", step("a", 1)).unwrap();
+        interrupt(&store, step("b", 2), appended);
+        drop(store);
+        let store = open();
+        assert_eq!(store.watermark("t").unwrap().as_deref(), Some("a"));
+        // The row may have changed meanwhile.
+        store.apply_rows("t", step(now, if now == "b" { 2 } else { 3 })).unwrap();
+        assert_eq!(items(&store), [now], "appended: {appended}");
+        store.apply_rows("t", step("a", 1)).unwrap();
+        assert_eq!(items(&store), ["a"]);
+        assert_eq!(items(&EmbeddedStore::open_reader(dir.path()).unwrap()), ["a"]);
+    }
+}
+
+/// Rows `from..to` as a load, one event each.
+fn load(from: u32, to: u32) -> RowLoad {
+    let mut load = RowLoad { watermark: Some(to.to_string()), ..RowLoad::default() };
+    for n in from..to {
+        load.names.push(&n.to_string());
+        load.bucket.push(0);
+        load.digest.push(n.into());
+        load.event.push(Some(load.events.len() as u32));
+        let step = step(&n.to_string(), 0);
+        load.events.push(step.rows[0].record.event().unwrap());
+    }
+    load
+}
+
+/// A load that ends when its rows are noted, or when the lake has its events.
+fn interrupt_load(store: &EmbeddedStore, mut load: RowLoad, committed: bool) {
+    let batch = store.catalogue.next_batch("t").unwrap();
+    let rows: Vec<u32> = (0..load.len() as u32).collect();
+    name_events(&mut load, &rows, &mut EventIds::new("t", batch));
+    let block = Block::of(&load, &rows).unwrap();
+    let segment = store.segment_of(&mut load, &rows).unwrap().unwrap();
+    let note = (segment.meta().file.as_str(), load.watermark.as_deref());
+    store.catalogue.note_load(("t", batch), &block, note).unwrap();
+    if committed {
+        store.lake.commit(vec![segment], CommitNote::default()).unwrap();
+    } else {
+        // A process that is killed removes nothing.
+        std::mem::forget(segment);
+    }
+}
+
+#[test]
+fn an_interrupted_load_is_there_as_a_whole_or_not_at_all() {
+    for (committed, reopened) in [(false, false), (false, true), (true, false), (true, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
+        let mut store = open();
+        store.load_rows("t", load(0, 300), None).unwrap();
+        interrupt_load(&store, load(300, 700), committed);
+        if reopened {
+            drop(store);
+            store = open();
+        }
+        // Sealing moves segments, which must not make a load look as if it had not been stored.
+        store.delete_user("nobody").unwrap();
+        store.seal().unwrap();
+        let n = if committed { 700 } else { 300 };
+        assert_eq!(store.watermark("t").unwrap(), Some(n.to_string()), "{committed} {reopened}");
+        assert_eq!(items(&store).len(), n);
+        assert_eq!(store.row_buckets("t").unwrap()[0].rows, n as u64);
+        let done = store.load_rows("t", load(250, 700), None).unwrap();
+        assert_eq!((done.added, done.unchanged), (700 - n, n - 250));
+        assert_eq!(items(&store).len(), 700);
+        let done = store.apply_rows("t", RowStep { gone: vec!["5".into()], ..RowStep::default() });
+        assert_eq!(done.unwrap().removed, 1);
+        assert_eq!(items(&EmbeddedStore::open_reader(dir.path()).unwrap()).len(), 699);
+    }
+}
+
+#[test]
+fn a_load_after_an_interrupted_step_takes_the_step_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
+    let store = open();
+    interrupt(&store, step("b", 2), true);
+    drop(store);
+    let store = open();
+    let done = store.load_rows("t", load(0, 10), None).unwrap();
+    assert_eq!((done.added, done.changed), (9, 1), "row 1 was uncertain");
+    assert_eq!(items(&store).len(), 10);
+    assert!(!items(&store).contains(&"b".to_owned()));
+}
