@@ -1,6 +1,7 @@
 //! `foretaste extract`: rows of live databases into the store.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // results, and passes that failed
 
+use std::cell::Cell;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub fn run(run: &Run, args: &ExtractArgs) -> Result<()> {
     let sources = chosen(run, &args.sources)?;
     fs_err::create_dir_all(&run.data)?;
     let store = run.store_for_writing()?;
-    let shown = Shown { run, store: store.clone() };
+    let shown = Shown { run, store: store.clone(), has_looked: Cell::new(false) };
     let mut extraction = Extraction::new(run, sources, store, args.accept_schema);
     extraction.stop = Stop::on_signals()?;
     if args.dry_run {
@@ -90,6 +91,8 @@ fn url_of(source: &SourceConfig) -> Result<String> {
 struct Shown<'a> {
     run: &'a Run,
     store: Arc<dyn RowStore>,
+    /// Whether the length of the log has been looked at.
+    has_looked: Cell<bool>,
 }
 
 impl Shown<'_> {
@@ -119,9 +122,13 @@ impl Witness for Shown<'_> {
         }
         // Whoever waits for these lines may read a pipe.
         let _ = std::io::stdout().flush();
-        // Only rows make the log longer, and looking how long it is counts the whole catalogue.
+        // Only rows make the log longer, and looking how long it is counts the whole catalogue. What
+        // an earlier run left is seen once.
         let has_rows = reading.done.as_ref().map_or(true, |report| report.outcome.rows > 0);
-        if has_rows && let Err(error) = self.seal() {
+        let is_first = !self.has_looked.replace(true);
+        if (has_rows || is_first)
+            && let Err(error) = self.seal()
+        {
             eprintln!("the log of events could not be moved to long-term storage: {error}");
         }
     }
