@@ -122,8 +122,8 @@ impl Witness for Shown<'_> {
         }
         // Whoever waits for these lines may read a pipe.
         let _ = std::io::stdout().flush();
-        // Only rows make the log longer, and looking how long it is counts the whole catalogue. What
-        // an earlier run left is seen once.
+        // Only rows make the log longer, and looking how long it is counts the whole catalogue.
+        // What an earlier run left is seen once.
         let has_rows = reading.done.as_ref().map_or(true, |report| report.outcome.rows > 0);
         let is_first = !self.has_looked.replace(true);
         if (has_rows || is_first)
