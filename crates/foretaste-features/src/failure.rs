@@ -8,22 +8,27 @@ use object_store::Error as Refusal;
 
 /// What storage said about `what`.
 pub(crate) fn storage(what: impl std::fmt::Display, source: Refusal) -> Error {
-    let kind = match &source {
-        Refusal::NotFound { .. } => ErrorKind::NotFound,
-        Refusal::AlreadyExists { .. } | Refusal::Precondition { .. } => ErrorKind::Conflict,
-        Refusal::PermissionDenied { .. } | Refusal::Unauthenticated { .. } => ErrorKind::Config,
-        Refusal::Generic { store: "LocalFileSystem", .. } => ErrorKind::Io,
-        // Listings tell of a refusal in words only.
-        _ if source.to_string().contains("403 Forbidden") => ErrorKind::Config,
-        _ => ErrorKind::Unavailable,
-    };
-    let advice = match kind {
-        ErrorKind::Config => "the storage refuses these keys; check them and the bucket's policy",
-        ErrorKind::Io => "the folder refuses; check free space and permissions",
-        ErrorKind::Unavailable => {
-            "the storage does not answer as it should; is the endpoint right?"
+    let refused = "the storage refuses these keys; check them and the bucket's policy";
+    let (kind, advice) = match &source {
+        Refusal::NotFound { .. } => (ErrorKind::NotFound, "the storage says"),
+        Refusal::AlreadyExists { .. } | Refusal::Precondition { .. } => {
+            (ErrorKind::Conflict, "the storage says")
         }
-        _ => "the storage says",
+        Refusal::PermissionDenied { .. } | Refusal::Unauthenticated { .. } => {
+            (ErrorKind::Config, refused)
+        }
+        Refusal::Generic { store: "LocalFileSystem", .. } => {
+            (ErrorKind::Io, "the folder refuses; check free space and permissions")
+        }
+        // Listings tell of these in words only.
+        _ if source.to_string().contains("403 Forbidden") => (ErrorKind::Config, refused),
+        _ if source.to_string().contains("NoSuchBucket") => {
+            (ErrorKind::Config, "there is no such bucket; create it, or correct lake.url")
+        }
+        _ => (
+            ErrorKind::Unavailable,
+            "the storage does not answer as it should; is the endpoint right?",
+        ),
     };
     Error::new(kind, format!("{what}: {advice}")).with_source(source)
 }

@@ -3,8 +3,8 @@
 //! A [`Table`] is a set of immutable Parquet files named by a manifest; a commit is the creation of
 //! the next manifest, so any number of processes may read and write one lake without a lock.
 //!
-//! The crate does not know the store (whoever has events hands them in), models or HTTP. The
-//! program does not depend on it: its SQL engine is larger than all the rest.
+//! The crate does not know the store (whoever has events hands them in), models or HTTP. It is in
+//! the program with the cargo feature `lake` only: its SQL engine is larger than all the rest.
 
 mod build;
 mod catalogue;

@@ -198,10 +198,14 @@ impl Place {
         self.sync(path)
     }
 
+    /// Where a name lies on this machine, if it does.
+    pub(crate) fn local(&self, path: &str) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(path))
+    }
+
     /// Makes a file of a folder durable, and its name. Buckets are durable by themselves.
     fn sync(&self, path: &str) -> Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let file = folder.join(path);
+        let (Some(folder), Some(file)) = (&self.folder, self.local(path)) else { return Ok(()) };
         fs_err::File::open(&file)?.sync_all()?;
         // The name lies in the parent, whose own name may be as new as the file.
         for dir in file.ancestors().skip(1).take_while(|dir| dir.starts_with(folder)) {

@@ -29,4 +29,4 @@ mod times;
 pub use import::import;
 pub use report::{ImportReport, Reason, SourceReport};
 pub use request::{Entity, Format, ImportRequest, Mapping};
-pub use times::parse_time;
+pub use times::{exact_text, parse_time};

@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::advise::args::AdviseArgs;
 use crate::commands::extract::args::ExtractArgs;
+#[cfg(feature = "lake")]
+use crate::commands::features::args::FeaturesCommand;
 use crate::commands::load::args::LoadCommand;
 
 /// A recommendation engine that one team can run by itself.
@@ -59,6 +61,10 @@ pub enum Command {
     Advise(AdviseArgs),
     /// Check the quality of all that is stored; exit code 1 when a check fails
     Quality(QualityArgs),
+    /// The lake and the SQL features that are computed from it
+    #[cfg(feature = "lake")]
+    #[command(subcommand)]
+    Features(FeaturesCommand),
     /// Learn from all that is stored and make the new bundle current
     Train(TrainArgs),
     /// Hold events out, train on the rest, and measure through the pipeline that serves

@@ -6,6 +6,8 @@ pub mod config;
 pub mod demo;
 pub mod evaluate;
 pub mod extract;
+#[cfg(feature = "lake")]
+pub mod features;
 pub mod generate;
 pub mod import;
 pub mod load;

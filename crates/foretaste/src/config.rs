@@ -22,7 +22,11 @@ use layers::Problem;
 pub use store::StoreSection;
 
 /// The commented defaults, which are also the schema.
+#[cfg(not(feature = "lake"))]
 pub const DEFAULT: &str = include_str!("default.toml");
+/// The commented defaults, which are also the schema.
+#[cfg(feature = "lake")]
+pub const DEFAULT: &str = concat!(include_str!("default.toml"), include_str!("lake.toml"));
 
 /// All settings in force.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -50,6 +54,12 @@ pub struct Config {
     pub channels: BTreeMap<String, ExternalConfig>,
     /// Placements.
     pub scenes: BTreeMap<String, SceneConfig>,
+    /// Where the lake lies.
+    #[cfg(feature = "lake")]
+    pub lake: foretaste_features::PlaceConfig,
+    /// Features in SQL.
+    #[cfg(feature = "lake")]
+    pub features: crate::commands::features::FeaturesConfig,
 }
 
 /// `[import]`.
@@ -130,6 +140,11 @@ impl Config {
         };
         check(config.store.check());
         check(config.serve.check());
+        #[cfg(feature = "lake")]
+        {
+            check(config.lake.check());
+            check(config.features.engine.check());
+        }
         check(config.train.graph.check());
         check(config.quality.check());
         check(config.alerts.check());
@@ -200,6 +215,11 @@ mod tests {
         assert_eq!(config.serve, expected);
         assert_eq!(config.cache, CacheConfig::default());
         assert_eq!(config.quality, QualityConfig::default());
+        #[cfg(feature = "lake")]
+        {
+            assert_eq!(config.lake, Default::default());
+            assert_eq!(config.features, Default::default());
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ impl Run {
             Command::Extract(args) => commands::extract::run(&run, args),
             Command::Advise(args) => commands::advise::run(&run, args),
             Command::Quality(args) => commands::quality::run(&run, args),
+            #[cfg(feature = "lake")]
+            Command::Features(command) => commands::features::run(&run, command),
             Command::Train(args) => commands::train::run(&run, args),
             Command::Evaluate(args) => commands::evaluate::run(&run, args),
             Command::Tune(args) => commands::tune::run(&run, args),

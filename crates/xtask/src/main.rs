@@ -49,7 +49,19 @@ fn ci() -> Result<()> {
     cargo("lints", &lints, &[])?;
     let docs = ["doc", "--locked", "--workspace", "--no-deps", "--document-private-items", "-q"];
     cargo("documents", &docs, &[("RUSTDOCFLAGS", "-D warnings")])?;
-    cargo("tests", &["test", "--locked", "--workspace"], &[])
+    cargo("tests", &["test", "--locked", "--workspace"], &[])?;
+    with_lake()
+}
+
+/// The program as it is with the cargo feature `lake`. The whole workspace is selected, because
+/// cargo unites the features of what is selected: so dependencies are those of the steps before,
+/// and only the program and its tests of the lake are built for this.
+fn with_lake() -> Result<()> {
+    let selected = ["--locked", "--workspace", "--features", "foretaste/lake"];
+    let targets = ["--bin", "foretaste", "--test", "lake"];
+    let lints = [&["clippy"], &selected[..], &targets, &["--", "-D", "warnings"]].concat();
+    cargo("lints with the lake", &lints, &[])?;
+    cargo("tests with the lake", &[&["test"], &selected[..], &targets].concat(), &[])
 }
 
 fn run_tidy() -> Result<()> {

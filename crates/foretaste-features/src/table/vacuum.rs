@@ -1,6 +1,7 @@
 //! Removing what no state refers to any more.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foretaste_core::Result;
@@ -17,7 +18,7 @@ const KEPT_MANIFESTS: usize = 100;
 pub struct Vacuumed {
     /// Manifests of old states.
     pub manifests: usize,
-    /// Files that were replaced, or never committed.
+    /// Files that were replaced, or never committed, or never finished.
     pub files: usize,
     /// Their size.
     pub bytes: u64,
@@ -61,6 +62,34 @@ impl Table {
                 done.bytes += file.size;
             }
         }
+        if let Some(folder) = self.place.local(&self.below("")) {
+            remove_unnamed(&folder, age, &mut done)?;
+        }
         Ok(done)
     }
+}
+
+/// Removes what writers to a folder left that were killed before a file had its name: storage
+/// writes to `NAME#1` first, and lists no such file.
+fn remove_unnamed(folder: &Path, age: Duration, done: &mut Vacuumed) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        let metadata = fs_err::symlink_metadata(&path)?;
+        if metadata.is_dir() {
+            remove_unnamed(&path, age, done)?;
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_unnamed = name.rsplit_once('#').is_some_and(|(_, at)| at.parse::<u32>().is_ok());
+        let passed = SystemTime::now().duration_since(metadata.modified()?);
+        if is_unnamed && passed.is_ok_and(|passed| passed >= age) {
+            fs_err::remove_file(&path)?;
+            done.files += 1;
+            done.bytes += metadata.len();
+        }
+    }
+    Ok(())
 }

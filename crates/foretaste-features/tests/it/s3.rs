@@ -59,8 +59,13 @@ impl S3 {
 
     /// The same with a secret of the caller's choice.
     pub fn place_with(&self, prefix: &str, secret: &str) -> Place {
+        self.place_of("lake", prefix, secret)
+    }
+
+    /// The same in any bucket, which need not be there.
+    pub fn place_of(&self, bucket: &str, prefix: &str, secret: &str) -> Place {
         let config = PlaceConfig {
-            url: format!("s3://lake/{prefix}"),
+            url: format!("s3://{bucket}/{prefix}"),
             endpoint: format!("http://{}", self.address),
             allow_http: true,
             ..PlaceConfig::default()

@@ -276,4 +276,25 @@ async fn damage_and_refusals_say_where() {
     let stranger = Table::new(&s3.place_with("p", "wrong"), "t", None).unwrap();
     let error = stranger.state().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    let nowhere = Table::new(&s3.place_of("no-such-bucket", "p", "secret"), "t", None).unwrap();
+    let error = nowhere.state().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    let said = error.to_string();
+    assert!(said.contains("s3://no-such-bucket/p") && said.contains("create it"), "{said}");
+}
+
+#[tokio::test]
+async fn what_a_killed_writer_left_without_a_name_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::folder(folder.path()).unwrap();
+    let table = table(&place);
+    assert_eq!(table.vacuum(Duration::ZERO).await.unwrap(), Default::default());
+    append(&table, &rows(&[(1, 1)])).await.unwrap();
+    let unnamed = folder.path().join("t/data/1970-01-02/0123.parquet#1");
+    std::fs::write(&unnamed, "half").unwrap();
+    assert_eq!(table.vacuum(Duration::from_secs(3_600)).await.unwrap().files, 0);
+    assert!(unnamed.exists(), "its writer may be at work");
+    let gone = table.vacuum(Duration::ZERO).await.unwrap();
+    assert_eq!((gone.files, gone.bytes, unnamed.exists()), (1, 4, false));
+    assert_eq!(ids(&place, &table.state().await.unwrap()).await, [1]);
 }

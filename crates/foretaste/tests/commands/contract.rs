@@ -55,3 +55,15 @@ fn the_same_seed_gives_the_same_bundle_and_the_same_lists() {
     one.run("train --profile fast --seed 7");
     assert_eq!(one.run("bundle list"), before, "an import again changes nothing");
 }
+
+/// What a program does not have, it does not speak of.
+#[cfg(not(feature = "lake"))]
+#[test]
+fn without_the_lake_there_is_no_word_of_it() {
+    let place = Place::new();
+    assert!(!place.run("--help").contains("features"));
+    assert!(!place.run("config default").contains("[lake]"));
+    assert!(place.fail("features list").contains("unrecognized subcommand"));
+    place.file("c.toml", "[lake]\nurl = \"tables\"\n");
+    assert!(place.fail("--config c.toml config check").contains("`lake`"));
+}

@@ -1,0 +1,102 @@
+//! `foretaste features build`: values of feature sets as of a time.
+
+use anyhow::Result;
+use foretaste_core::{Error, TimeMs};
+use foretaste_features::lake::Inputs;
+use foretaste_features::{Built, Checked, Mode, as_of, build};
+use serde_json::json;
+
+use super::args::BuildArgs;
+use super::{Work, sync, time, time_text};
+use crate::run::now_ms;
+
+/// What `--as-of` takes beside a time.
+const LATEST: &str = "latest";
+const DAY_MS: i64 = 86_400_000;
+
+/// Fills the lake, then computes; a set whose values are made is kept whatever comes after it.
+pub fn run(work: &Work<'_>, args: &BuildArgs) -> Result<()> {
+    let catalogue = work.catalogue()?;
+    let sets = catalogue.chosen(&args.names)?;
+    let fixed_ms = args.as_of.as_ref().filter(|text| *text != LATEST).map(|text| time(text));
+    let fixed_ms = fixed_ms.transpose()?;
+    let synced = (!args.no_sync).then(|| sync::sync(work)).transpose()?;
+    let inputs = work.inputs()?;
+    let as_of_ms = match (fixed_ms, &args.as_of) {
+        (Some(ms), _) => ms,
+        (None, Some(_)) => after_newest(&inputs)?,
+        (None, None) => now_ms()?,
+    };
+    let sets = work.checked(&sets, &inputs)?;
+    let chosen = sets.iter().map(|set| Ok((set, !args.due || is_due(work, set, as_of_ms)?)));
+    let chosen = chosen.collect::<Result<Vec<_>>>()?;
+    let sets: Vec<&Checked> = chosen.into_iter().filter_map(|(s, due)| due.then_some(s)).collect();
+    let built = compute(work, &sets, (&inputs, as_of_ms))?;
+    work.run.print(&json!({ "synced": synced, "as_of_ms": as_of_ms, "sets": built }), || {
+        let synced = synced.as_ref().map(ToString::to_string).unwrap_or_default();
+        let lines = built.iter().map(|built| format!("{:<20} {}\n", built.name, how(built)));
+        let lines: String = lines.collect();
+        synced + &lines + &stale(&sets, &inputs, as_of_ms).unwrap_or_default()
+    });
+    Ok(())
+}
+
+fn compute(
+    work: &Work<'_>,
+    sets: &[&Checked],
+    (inputs, as_of_ms): (&Inputs, TimeMs),
+) -> Result<Vec<Built>> {
+    let (engine, progress) = (work.engine()?, &work.run.progress);
+    let mut done = Vec::new();
+    for (at, set) in sets.iter().enumerate() {
+        let task = format!("{} ({} of {})", set.definition.name, at + 1, sets.len());
+        progress.start(&task, None, "rows");
+        let built = work.runtime.block_on(build(&work.lake, &engine, set, (inputs, as_of_ms)));
+        progress.finish();
+        done.push(built?);
+    }
+    Ok(done)
+}
+
+fn is_due(work: &Work<'_>, set: &Checked, as_of_ms: TimeMs) -> Result<bool> {
+    let ttl_ms = i64::try_from(set.definition.ttl_s.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    let values = work.values(&set.definition)?;
+    Ok(as_of(&values).is_none_or(|at| as_of_ms.saturating_sub(at) >= ttl_ms))
+}
+
+fn newest(inputs: &Inputs) -> Option<TimeMs> {
+    inputs.events.files().iter().filter_map(|file| Some(file.times?.1)).max()
+}
+
+/// The first time at which all events are past.
+fn after_newest(inputs: &Inputs) -> Result<TimeMs> {
+    let text = "the lake holds no event, so there is no latest one; give a time";
+    Ok(newest(inputs).map(|ms| ms.saturating_add(1)).ok_or_else(|| Error::invalid(text))?)
+}
+
+fn how(built: &Built) -> String {
+    let rows = built.rows;
+    match &built.mode {
+        Mode::Full(why) => format!("{rows} rows, all computed: {why}"),
+        Mode::Update(touched) => format!("{rows} rows, {touched} of them brought up to date"),
+        Mode::Unchanged => format!("{rows} rows, unchanged"),
+    }
+}
+
+/// A word about sets that look at days in which nothing has happened any more.
+fn stale(sets: &[&Checked], inputs: &Inputs, as_of_ms: TimeMs) -> Option<String> {
+    let newest_ms = newest(inputs)?;
+    let days = as_of_ms.saturating_sub(newest_ms).div_euclid(DAY_MS);
+    let is_empty = |set: &&&Checked| {
+        set.uses_history && set.definition.window_days.is_some_and(|w| i64::from(w) < days)
+    };
+    let empty = sets.iter().filter(is_empty).count();
+    (empty > 0).then(|| {
+        format!(
+            "the newest event is of {}, {days} days before {}, so {empty} sets with shorter \
+             windows have no rows; --as-of latest computes them as of that event\n",
+            time_text(newest_ms),
+            time_text(as_of_ms)
+        )
+    })
+}
