@@ -1,6 +1,7 @@
 //! `cargo xtask`: the checks that CI runs, as code. It builds and tests; it never times.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program for a terminal
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -77,9 +78,29 @@ fn run_tidy() -> Result<()> {
 fn cargo(what: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     println!("== {what}: cargo {}", arguments.join(" "));
     let mut command = Command::new(env!("CARGO"));
+    told_by_cargo().for_each(|name| {
+        command.env_remove(name);
+    });
     command.args(arguments).current_dir(root()).envs(environment.iter().copied());
     if !command.status()?.success() {
         bail!("{what} failed");
     }
     Ok(())
+}
+
+/// What `cargo run` tells this program of itself. Build scripts of dependencies watch these
+/// variables (ring's does), so handing them on would build those, and all above them, anew whenever
+/// cargo is called by hand in between. Settings (`CARGO_HOME`, `CARGO_TARGET_DIR`) stay.
+#[allow(clippy::disallowed_methods)] // this is a program
+fn told_by_cargo() -> impl Iterator<Item = OsString> {
+    const TOLD: [&str; 5] = [
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_NAME",
+        "CARGO_PRIMARY_PACKAGE",
+    ];
+    let told =
+        |name: &OsString| TOLD.iter().any(|t| name.as_encoded_bytes().starts_with(t.as_bytes()));
+    std::env::vars_os().map(|(name, _)| name).filter(move |name| told(name))
 }
