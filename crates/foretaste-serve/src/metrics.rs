@@ -111,7 +111,7 @@ impl Metrics {
     /// All metrics at zero, registered under their names.
     pub(crate) fn new() -> Arc<Self> {
         let mut metrics = Self {
-            registry: Registry::with_prefix("foretaste"),
+            registry: named(),
             requests: Family::new_with_constructor(request_histogram),
             stages: Family::new_with_constructor(stage_histogram),
             connections_open: Gauge::default(),
@@ -219,11 +219,20 @@ impl Metrics {
     pub(crate) fn expose(&self) -> Result<String> {
         self.resident_bytes.set(process_bytes("VmRSS").unwrap_or(0));
         self.extract.refresh();
-        let mut out = String::with_capacity(16 << 10);
-        encode(&mut out, &self.registry)
-            .map_err(|e| Error::internal("metrics cannot be written").with_source(e))?;
-        Ok(out)
+        text(&self.registry)
     }
+}
+
+/// A registry whose names begin as all of ours do.
+fn named() -> Registry {
+    Registry::with_prefix("foretaste")
+}
+
+fn text(registry: &Registry) -> Result<String> {
+    let mut out = String::with_capacity(16 << 10);
+    encode(&mut out, registry)
+        .map_err(|e| Error::internal("metrics cannot be written").with_source(e))?;
+    Ok(out)
 }
 
 /// An open connection, for the gauge.

@@ -3,10 +3,13 @@
 
 use std::sync::atomic::AtomicU64;
 
+use foretaste_core::Result;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use super::{named, text};
 
 /// What a look at the data found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,6 +22,20 @@ pub struct QualityFigures {
     pub checks: Vec<(String, u8)>,
     /// Checks by verdict.
     pub verdicts: Vec<(&'static str, usize)>,
+}
+
+impl QualityFigures {
+    /// These figures alone in the text form of Prometheus, under the names that the server gives
+    /// them.
+    ///
+    /// # Errors
+    /// `Internal` when a metric cannot be written.
+    pub fn exposition(&self) -> Result<String> {
+        let (mut registry, metrics) = (named(), QualityMetrics::default());
+        metrics.register(&mut registry);
+        metrics.show(self);
+        text(&registry)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

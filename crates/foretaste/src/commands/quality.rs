@@ -4,10 +4,13 @@ use anyhow::Result;
 use foretaste_quality::page;
 use serde_json::Value;
 
-use crate::cli::QualityArgs;
 use crate::quality::alerting::Telling;
 use crate::quality::{Judged, measure_store, metrics};
 use crate::run::{Run, shown};
+
+pub mod args;
+
+use args::QualityArgs;
 
 const ADVICE: &str = "correct the data, or accept them with `foretaste quality --accept`";
 
@@ -30,7 +33,7 @@ fn write(run: &Run, args: &QualityArgs, judged: &Judged) -> Result<()> {
     let value = serde_json::to_value(&judged.report)?;
     fs_err::write(folder.join("quality.json"), format!("{value:#}\n"))?;
     if let Some(path) = &args.metrics {
-        write_metrics(path, &metrics::text(&judged.report))?;
+        write_metrics(path, &metrics::figures(&judged.report).exposition()?)?;
     }
     if args.accept {
         judged.accept(run)?;

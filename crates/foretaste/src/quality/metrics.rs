@@ -1,42 +1,27 @@
-//! A report in the text form of Prometheus, for the textfile collector of a node exporter.
+//! A report as the figures of metrics, for the server and for the textfile collector of a node
+//! exporter.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
 use foretaste_quality::{Report, Verdict};
+use foretaste_serve::QualityFigures;
 
-/// The figures of a report; names and labels are those of the server's metrics.
-pub fn text(report: &Report) -> String {
-    let mut out = String::new();
-    let mut gauge = |name: &str, help: &str, value: f64| {
-        let _ = writeln!(out, "# HELP foretaste_quality_{name} {help}");
-        let _ = writeln!(out, "# TYPE foretaste_quality_{name} gauge");
-        let _ = writeln!(out, "foretaste_quality_{name} {value}");
-    };
-    gauge("score", "Quality of the data, 0 to 100", report.score);
-    let seconds = report.measured_ms as f64 / 1e3;
-    gauge("last_run_timestamp_seconds", "When the data were measured", seconds);
-    let _ = writeln!(out, "# HELP foretaste_quality_checks Checks by verdict");
-    let _ = writeln!(out, "# TYPE foretaste_quality_checks gauge");
-    for verdict in [Verdict::Ok, Verdict::Warn, Verdict::Fail] {
-        let n = report.with(verdict).count();
-        let _ = writeln!(out, "foretaste_quality_checks{{verdict=\"{}\"}} {n}", verdict.name());
-    }
-    let _ = writeln!(out, "# HELP foretaste_quality_check Verdict: 0 ok, 1 warn, 2 fail");
-    let _ = writeln!(out, "# TYPE foretaste_quality_check gauge");
-    for (check, verdict) in worst_by_check(report) {
-        let _ = writeln!(out, "foretaste_quality_check{{check=\"{check}\"}} {}", verdict as u8);
-    }
-    out
-}
-
-/// The worst verdict of each check. Subjects hold names of the data, which are no labels.
-pub fn worst_by_check(report: &Report) -> std::collections::BTreeMap<&str, Verdict> {
-    let mut worst = std::collections::BTreeMap::new();
+/// The figures of a report. Subjects of checks hold names of the data, which are no labels, so a
+/// check shows the worst of its verdicts.
+pub fn figures(report: &Report) -> QualityFigures {
+    let mut worst = BTreeMap::new();
     for check in &report.checks {
         let verdict = worst.entry(check.check.as_str()).or_insert(check.verdict);
         *verdict = (*verdict).max(check.verdict);
     }
-    worst
+    let checks = worst.into_iter().map(|(check, verdict)| (check.to_owned(), verdict as u8));
+    let verdicts = [Verdict::Ok, Verdict::Warn, Verdict::Fail];
+    QualityFigures {
+        score: report.score,
+        measured_ms: report.measured_ms,
+        checks: checks.collect(),
+        verdicts: verdicts.map(|v| (v.name(), report.with(v).count())).to_vec(),
+    }
 }
 
 #[cfg(test)]
@@ -47,8 +32,9 @@ mod tests {
     #[test]
     fn the_text_names_every_check_once() {
         let profile = Profile { measured_ms: 5_000, ..Profile::default() };
-        let text = text(&check(&profile, None, Some(3), &QualityConfig::default()));
-        assert!(text.contains("foretaste_quality_last_run_timestamp_seconds 5\n"), "{text}");
+        let report = check(&profile, None, Some(3), &QualityConfig::default());
+        let text = figures(&report).exposition().expect("text");
+        assert!(text.contains("foretaste_quality_last_run_timestamp_seconds 5.0\n"), "{text}");
         assert!(text.contains("foretaste_quality_check{check=\"quarantine\"} 1\n"), "{text}");
         assert_eq!(text.matches("{check=\"future\"}").count(), 1);
         let helps = text.lines().filter(|line| line.starts_with("# HELP")).count();

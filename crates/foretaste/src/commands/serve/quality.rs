@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretaste_quality::{Report, Verdict};
-use foretaste_serve::{Feed, QualityFigures};
+use foretaste_serve::Feed;
 use tracing::warn;
 
 use crate::quality::Kept;
-use crate::quality::metrics::worst_by_check;
+use crate::quality::metrics::figures;
 
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(2);
@@ -34,16 +33,5 @@ pub async fn watch(kept: Kept, feed: Feed) {
             Ok(Err(_)) | Err(_) => {}
         }
         tokio::time::sleep(EVERY).await;
-    }
-}
-
-fn figures(report: &Report) -> QualityFigures {
-    let verdicts = [Verdict::Ok, Verdict::Warn, Verdict::Fail];
-    let worst = worst_by_check(report).into_iter();
-    QualityFigures {
-        score: report.score,
-        measured_ms: report.measured_ms,
-        checks: worst.map(|(check, verdict)| (check.to_owned(), verdict as u8)).collect(),
-        verdicts: verdicts.map(|v| (v.name(), report.with(v).count())).to_vec(),
     }
 }
