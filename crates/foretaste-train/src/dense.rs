@@ -1,10 +1,10 @@
 //! Dense products of tall matrices that give the same bits on any number of threads: rows are
 //! cut into fixed chunks, each chunk is one sequential product, and sums run over chunks in order.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use foretaste_core::Matrix;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
+use crate::gemm::{self, Target, View};
 
 /// Rows per chunk.
 const CHUNK: usize = 2048;
@@ -32,11 +32,8 @@ pub(crate) fn cross(a: &Matrix, b: &Matrix) -> Matrix {
             .zip(b_group.par_chunks(CHUNK * kb))
             .map(|(a, b)| {
                 let mut out = vec![0f32; ka * kb];
-                let n = a.len() / ka;
-                let out_ref = MatMut::from_row_major_slice_mut(&mut out, ka, kb);
-                let a = MatRef::from_row_major_slice(a, n, ka).transpose();
-                let b = MatRef::from_row_major_slice(b, n, kb);
-                matmul(out_ref, Accum::Replace, a, b, 1.0, Par::Seq);
+                let (a, b) = (View::new(a, ka).transposed(), View::new(b, kb));
+                gemm::add(Target::new(&mut out, kb), 1.0, a, b);
                 out
             })
             .collect();
@@ -54,12 +51,8 @@ pub(crate) fn times(m: &Matrix, t: &Matrix) -> Matrix {
     if k == 0 || n == 0 {
         return out;
     }
-    let t = MatRef::from_row_major_slice(&t.data, k, n);
     out.data.par_chunks_mut(CHUNK * n).zip(m.data.par_chunks(CHUNK * k)).for_each(|(out, m)| {
-        let rows = m.len() / k;
-        let out = MatMut::from_row_major_slice_mut(out, rows, n);
-        let m = MatRef::from_row_major_slice(m, rows, k);
-        matmul(out, Accum::Replace, m, t, 1.0, Par::Seq);
+        gemm::add(Target::new(out, n), 1.0, View::new(m, k), View::from(t));
     });
     out
 }
@@ -71,9 +64,6 @@ pub(crate) fn add_products(items: &Matrix, queries: &[f32], scores: &mut [f32]) 
     if n == 0 || k == 0 {
         return;
     }
-    let count = queries.len() / k;
-    let out = MatMut::from_row_major_slice_mut(scores, count, n);
-    let queries = MatRef::from_row_major_slice(queries, count, k);
-    let items = MatRef::from_row_major_slice(&items.data, n, k);
-    matmul(out, Accum::Add, queries, items.transpose(), 1.0, Par::Seq);
+    let queries = View::new(queries, k);
+    gemm::add(Target::new(scores, n), 1.0, queries, View::from(items).transposed());
 }

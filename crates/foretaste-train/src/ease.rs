@@ -2,14 +2,13 @@
 //!
 //! Exact and dense, so for catalogues that fit; [`crate::local_ease`] is the form for large ones.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use foretaste_core::{Csr, Error, ErrorKind, Matrix, Result};
 use rayon::prelude::{
     IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::gemm::{self, Target, View};
 use crate::{gram, product, small};
 
 /// Columns eliminated at a time.
@@ -130,11 +129,9 @@ fn sweep(m: &mut [f32], n: usize, (from, to): (usize, usize)) -> Result<()> {
     rows.enumerate().for_each(|(task, rows)| {
         let (first, count) = (task * ROWS, rows.len() / n);
         let width = n - first;
-        let mut out = MatMut::from_row_major_slice_mut(rows, count, n);
-        let left = MatRef::from_row_major_slice(&scaled.data, n, b).subrows(first, count);
-        let right = MatRef::from_row_major_slice(&panel.data, n, b).subrows(first, width);
-        let out_part = out.as_mut().subcols_mut(first, width);
-        matmul(out_part, Accum::Add, left, right.transpose(), -1.0, Par::Seq);
+        let target = Target { data: &mut *rows, stride: n, first_col: first };
+        let left = View::rows(&scaled, first, count);
+        gemm::add(target, -1.0, left, View::rows(&panel, first, width).transposed());
         for r in 0..count {
             put_panel(&mut rows[r * n..(r + 1) * n], first + r, (from, to), (&scaled, &inverse));
         }

@@ -9,6 +9,8 @@ pub mod config;
 pub mod content;
 mod dense;
 pub mod ease;
+mod eigen;
+mod gemm;
 mod gram;
 pub mod ials;
 pub mod item_item;

@@ -1,13 +1,12 @@
 //! Nearest items by given embeddings: exact, in blocks; long vectors of large catalogues are first
 //! projected to few dimensions and the best candidates re-scored.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use foretaste_core::topk::TopK;
 use foretaste_core::{Csr, Error, Item, Matrix, Result, Rng};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use super::ContentConfig;
+use crate::gemm::{self, Target, View};
 use crate::{dense, product};
 
 /// Items per task.
@@ -95,10 +94,9 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 
 /// Inner products of a block of rows with all rows.
 fn products(m: &Matrix, first: usize, out: &mut [f32]) {
-    let all = MatRef::from_row_major_slice(&m.data, m.n_rows, m.n_cols);
-    let count = out.len() / m.n_rows;
-    let out = MatMut::from_row_major_slice_mut(out, count, m.n_rows);
-    matmul(out, Accum::Replace, all.subrows(first, count), all.transpose(), 1.0, Par::Seq);
+    let rows = View::rows(m, first, out.len() / m.n_rows);
+    out.fill(0.0);
+    gemm::add(Target::new(out, m.n_rows), 1.0, rows, View::from(m).transposed());
 }
 
 /// Random directions that keep inner products in expectation.

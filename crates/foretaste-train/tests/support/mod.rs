@@ -3,8 +3,7 @@
 
 use std::path::PathBuf;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use foretaste_bundle::kernels::simd::{Kernel, Simd, dot, dot4_any, vectorised};
 use foretaste_core::topk::TopK;
 use foretaste_core::{Csr, Matrix, metrics};
 use rayon::prelude::{ParallelIterator, ParallelSlice};
@@ -98,14 +97,33 @@ pub fn add_similar(train: &Csr, similar: &Csr, users: &[usize], scores: &mut [f3
 
 /// Adds inner products of the users' vectors with all items.
 pub fn add_products(items: &Matrix, vectors: &Matrix, users: &[usize], scores: &mut [f32]) {
-    let k = items.n_cols;
-    let queries: Vec<f32> = users.iter().flat_map(|&u| vectors.row(u).iter().copied()).collect();
-    matmul(
-        MatMut::from_row_major_slice_mut(scores, users.len(), items.n_rows),
-        Accum::Add,
-        MatRef::from_row_major_slice(&queries, users.len(), k),
-        MatRef::from_row_major_slice(&items.data, items.n_rows, k).transpose(),
-        1.0,
-        Par::Seq,
-    );
+    for (&user, scores) in users.iter().zip(scores.chunks_exact_mut(items.n_rows)) {
+        vectorised(Products { items, vector: vectors.row(user), scores });
+    }
+}
+
+struct Products<'a> {
+    items: &'a Matrix,
+    vector: &'a [f32],
+    scores: &'a mut [f32],
+}
+
+impl Kernel for Products<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self { items, vector, scores } = self;
+        let (groups, rest) = scores.as_chunks_mut::<4>();
+        let first = groups.len() * 4;
+        for (group, scores) in groups.iter_mut().enumerate() {
+            let row = |r: usize| items.row(4 * group + r);
+            let products = dot4_any::<S>([row(0), row(1), row(2), row(3)], vector);
+            for (score, product) in scores.iter_mut().zip(products) {
+                *score += product;
+            }
+        }
+        for (i, score) in rest.iter_mut().enumerate() {
+            *score += dot::<S>(items.row(first + i), vector);
+        }
+    }
 }
