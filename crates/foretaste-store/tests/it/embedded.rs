@@ -3,42 +3,13 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use foretaste_core::{ErrorKind, Event, EventBatch, Item, NoProgress, User};
-use foretaste_store::{Columns, EmbeddedOptions, EmbeddedStore, MemoryStore, Source, Store, load};
+use foretaste_core::{ErrorKind, Item, NoProgress, User};
+use foretaste_store::{Columns, EmbeddedOptions, EmbeddedStore, MemoryStore, Store, load};
 
-fn event(user: &str, item: &str, time_ms: i64) -> Event {
-    Event {
-        event_id: None,
-        user: user.into(),
-        item: item.into(),
-        kind: "view".into(),
-        value: 1.0,
-        time_ms,
-        context: None,
-    }
-}
+use crate::events::{event, import, items};
 
 fn open(dir: &Path) -> EmbeddedStore {
     EmbeddedStore::open(dir, EmbeddedOptions::default()).unwrap()
-}
-
-fn items(store: &dyn Store) -> Vec<String> {
-    let mut items = Vec::new();
-    let mut add = |batch: EventBatch| {
-        items.extend((0..batch.len()).map(|i| batch.get(i).item));
-        Ok(())
-    };
-    store.read_events(Columns::NoContext, &mut add).unwrap();
-    items.sort_unstable();
-    items
-}
-
-fn import(store: &dyn Store, name: &str, events: &[Event]) {
-    let mut batch = EventBatch::default();
-    events.iter().for_each(|event| batch.push(event));
-    let mut bulk = store.bulk(&Source { name: name.into(), digest: name.into() }).unwrap();
-    bulk.write(&batch).unwrap();
-    bulk.commit().unwrap();
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The stores as their users see them.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, say why it skips")]
 
+mod bench;
 mod crash;
 mod embedded;
+mod events;
 mod server;
 #[allow(dead_code, reason = "shared with tests of extraction")]
 #[path = "../../../foretaste-ingest/tests/tables/servers.rs"]

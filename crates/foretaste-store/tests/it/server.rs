@@ -1,94 +1,32 @@
 //! Stores on real servers: the suite that all stores pass, and what only a server has.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use foretaste_core::{ErrorKind, Event, EventBatch};
-use foretaste_store::{Columns, ServerOptions, ServerStore, Source, Store, conformance};
+use foretaste_core::{ErrorKind, Event};
+use foretaste_store::{ServerOptions, ServerStore, Store, conformance};
 
-use crate::servers::{Kind, Server};
-
-const KINDS: [Kind; 2] = [Kind::Postgres, Kind::MariaDb];
-
-/// A server, and databases on it that nobody has used.
-struct Bench {
-    server: Server,
-    made: Cell<usize>,
-}
-
-impl Bench {
-    fn start(kind: Kind) -> Option<Self> {
-        Some(Self { server: Server::start(kind)?, made: Cell::new(0) })
-    }
-
-    /// The address of a new database.
-    fn url(&self) -> String {
-        self.made.set(self.made.get() + 1);
-        let name = format!("store_{}", self.made.get());
-        self.server.run(&format!("CREATE DATABASE {name}"));
-        let (server, _) = self.server.url.rsplit_once('/').unwrap();
-        format!("{server}/{name}")
-    }
-
-    fn store(&self) -> ServerStore {
-        open(&self.url())
-    }
-}
-
-fn open(url: &str) -> ServerStore {
-    ServerStore::open(ServerOptions { url: url.to_owned(), ..Default::default() }).unwrap()
-}
+use crate::bench::{Bench, open};
+use crate::events::{batch, event, import, source, users};
 
 #[test]
 fn stores_on_servers_conform() {
-    for bench in KINDS.into_iter().filter_map(Bench::start) {
+    for bench in Bench::all() {
         conformance::run(&mut || Box::new(bench.store()));
     }
 }
 
 #[test]
 fn stores_of_rows_on_servers_conform() {
-    for bench in KINDS.into_iter().filter_map(Bench::start) {
+    for bench in Bench::all() {
         conformance::run_rows(&mut || Box::new(bench.store()));
     }
-}
-
-fn event(user: &str, item: &str, time_ms: i64) -> Event {
-    Event {
-        event_id: None,
-        user: user.into(),
-        item: item.into(),
-        kind: "view".into(),
-        value: 1.0,
-        time_ms,
-        context: None,
-    }
-}
-
-fn users(store: &dyn Store) -> Vec<String> {
-    let mut users = Vec::new();
-    let keep = &mut |batch: EventBatch| {
-        users.extend((0..batch.len()).map(|i| batch.get(i).user));
-        Ok(())
-    };
-    store.read_events(Columns::NoContext, keep).unwrap();
-    users.sort_unstable();
-    users
-}
-
-fn import(store: &dyn Store, name: &str, events: &[Event]) {
-    let mut batch = EventBatch::default();
-    events.iter().for_each(|event| batch.push(event));
-    let mut bulk = store.bulk(&Source { name: name.into(), digest: name.into() }).unwrap();
-    bulk.write(&batch).unwrap();
-    bulk.commit().unwrap();
 }
 
 #[test]
 fn eight_writers_of_two_processes_store_each_event_once() {
     const EACH: usize = 30;
-    for bench in KINDS.into_iter().filter_map(Bench::start) {
+    for bench in Bench::all() {
         let url = bench.url();
         let stores = [open(&url), open(&url)];
         std::thread::scope(|scope| {
@@ -117,8 +55,8 @@ fn eight_writers_of_two_processes_store_each_event_once() {
 
 #[test]
 fn what_was_acknowledged_outlives_a_killed_server() {
-    for kind in KINDS {
-        let Some(mut bench) = Bench::start(kind) else { continue };
+    for mut bench in Bench::all() {
+        let kind = bench.server.kind;
         let url = bench.url();
         let options = ServerOptions {
             url: url.clone(),
@@ -160,69 +98,41 @@ fn what_was_acknowledged_outlives_a_killed_server() {
 
 #[test]
 fn an_import_that_is_cut_off_leaves_nothing() {
-    for bench in KINDS.into_iter().filter_map(Bench::start) {
+    for bench in Bench::all() {
         let store = bench.store();
-        let mut batch = EventBatch::default();
-        batch.push(&event("u", "a", 1));
-        let mut bulk = store.bulk(&Source { name: "f".into(), digest: "f".into() }).unwrap();
-        bulk.write(&batch).unwrap();
+        let mut bulk = store.bulk(&source("f")).unwrap();
+        bulk.write(&batch(&[event("u", "a", 1)])).unwrap();
         drop(bulk);
-        let left = |table: &str| {
-            let mut client = servers_client(&bench);
-            client.texts(&format!("SELECT CAST(count(*) AS char(9)) FROM foretaste_{table}"))
-        };
         for table in ["staged", "imports", "events"] {
-            assert_eq!(left(table)[0][0].trim(), "0", "{table}");
+            assert_eq!(bench.count(table), 0, "{table}");
         }
         import(&store, "f", &[event("u", "a", 1)]);
         assert_eq!(users(&store), ["u"]);
     }
 }
 
-/// A connection to the last database that was made.
-fn servers_client(bench: &Bench) -> crate::servers::Client {
-    let (server, _) = bench.server.url.rsplit_once('/').unwrap();
-    let url = format!("{server}/store_{}", bench.made.get());
-    crate::servers::Client::connect(&url).unwrap()
-}
-
-/// How many partitions the events have.
-fn partitions(bench: &Bench) -> usize {
-    let sql = match bench.server.kind {
-        Kind::Postgres => {
-            "SELECT CAST(inhrelid AS text) FROM pg_inherits \
-             WHERE inhparent = CAST('foretaste_events' AS regclass)"
-        }
-        Kind::MariaDb => {
-            "SELECT CAST(partition_name AS char) FROM information_schema.partitions \
-             WHERE table_schema = DATABASE() AND table_name = 'foretaste_events'"
-        }
-    };
-    servers_client(bench).texts(sql).len()
-}
-
 #[test]
 fn months_are_made_ahead_and_dropped_when_they_are_too_old() {
     const MONTH: i64 = 31 * 86_400_000;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-    for bench in KINDS.into_iter().filter_map(Bench::start) {
+    for bench in Bench::all() {
         let url = bench.url();
         let store = open(&url);
-        let first = partitions(&bench);
+        let first = bench.partitions();
         let months: Vec<Event> =
             (0..10).map(|i| event(&format!("{i}"), "a", now - i * MONTH)).collect();
         let odd = [event("none", "a", 0), event("old", "a", 5_000), event("late", "a", i64::MAX)];
         import(&store, "f", &[&months[..], &odd].concat());
-        assert!(partitions(&bench) >= first + 7, "months that lie back get partitions, too");
+        assert!(bench.partitions() >= first + 7, "months that lie back get partitions, too");
         store.append_events(&[event("second old", "a", 6_000)]).unwrap();
         assert_eq!(users(&store).len(), 14);
         drop(store);
 
         let options = ServerOptions { url, retention_months: Some(3), ..ServerOptions::default() };
-        let before = partitions(&bench);
+        let before = bench.partitions();
         let store = ServerStore::open(options).unwrap();
         let kept = users(&store);
-        assert!(partitions(&bench) < before);
+        assert!(bench.partitions() < before);
         for gone in ["old", "second old", "5", "6", "9"] {
             assert!(!kept.contains(&gone.to_owned()), "{gone} of {kept:?}");
         }
@@ -236,7 +146,7 @@ fn months_are_made_ahead_and_dropped_when_they_are_too_old() {
 
 #[test]
 fn an_erased_event_that_is_sent_once_more_counts_again() {
-    for bench in KINDS.into_iter().filter_map(Bench::start) {
+    for bench in Bench::all() {
         let store = bench.store();
         store.append_events(&[event("u", "a", 1)]).unwrap();
         store.delete_user("u").unwrap();
@@ -257,15 +167,12 @@ fn wrong_addresses_say_what_is_wrong() {
     assert_eq!(refused("sqlite://x"), ErrorKind::Config);
     assert_eq!(refused("postgres://u:secret@127.0.0.1:1/x"), ErrorKind::Unavailable);
     assert_eq!(refused("mysql://u:secret@127.0.0.1:1/x"), ErrorKind::Unavailable);
-    for bench in KINDS.into_iter().filter_map(Bench::start) {
+    for bench in Bench::all() {
         let (server, _) = bench.server.url.rsplit_once('/').unwrap();
         assert_eq!(refused(&format!("{server}/nowhere")), ErrorKind::Config);
         let store = bench.store();
-        servers_client(&bench)
-            .run("UPDATE foretaste_meta SET value = 99 WHERE name = 'version'")
-            .unwrap();
+        bench.client().run("UPDATE foretaste_meta SET value = 99 WHERE name = 'version'").unwrap();
         drop(store);
-        let url = format!("{server}/store_{}", bench.made.get());
-        assert_eq!(refused(&url), ErrorKind::Unsupported);
+        assert_eq!(refused(&bench.last_url()), ErrorKind::Unsupported);
     }
 }
