@@ -40,6 +40,10 @@ pub struct ServerOptions {
     pub idle_timeout: Duration,
     /// A connection that is so old is closed after its use.
     pub max_lifetime: Duration,
+    /// How long a statement waits for what another transaction holds, in whole seconds.
+    pub lock_timeout: Duration,
+    /// How often the upkeep of months is done beside what does it anyway.
+    pub upkeep_every: Duration,
     /// Number of latest events whose keys are remembered for answering duplicates.
     pub remembered_keys: u64,
     /// Months of events that are kept, the running one not counted; `None`: all.
@@ -54,6 +58,8 @@ impl Default for ServerOptions {
             acquire_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
             max_lifetime: Duration::from_secs(1_800),
+            lock_timeout: Duration::from_secs(10),
+            upkeep_every: Duration::from_secs(3_600),
             remembered_keys: 1 << 20,
             retention_months: None,
         }

@@ -2,11 +2,12 @@
 //! lies in a partition of its own. Retention drops whole months, which costs nothing.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
-use foretaste_core::{ErrorKind, Result, TimeMs};
+use foretaste_core::{Error, ErrorKind, Result, TimeMs};
+use sqlx::{AssertSqlSafe, Row};
 use sqlx_core::any::AnyConnection;
 
 use super::failure::failure;
-use super::sql::{Arg, Database, Dialect, number, run};
+use super::sql::{Arg, Database, Dialect, number, run, whole_seconds};
 
 /// Months that are there before they are needed.
 const AHEAD: i64 = 3;
@@ -17,12 +18,17 @@ const ROWS_AT_ONCE: u64 = 10_000;
 
 /// Makes the months ahead and drops those that `retention` no longer keeps.
 pub(super) async fn keep(database: &Database, retention: Option<u32>) -> Result<()> {
+    let dialect = database.dialect;
     let this_month = month_of(now_ms(database).await?);
-    make(database, (this_month - 1..=this_month + AHEAD).collect()).await?;
-    match retention {
-        Some(months) => forget(database, this_month - i64::from(months)).await,
-        None => Ok(()),
-    }
+    let ahead: Vec<i64> = (this_month - 1..=this_month + AHEAD).collect();
+    let keep = async |connection: &mut AnyConnection| {
+        add(dialect, connection, &ahead).await?;
+        match retention {
+            Some(months) => forget(dialect, connection, this_month - i64::from(months)).await,
+            None => Ok(()),
+        }
+    };
+    alone(database, keep).await
 }
 
 /// Makes partitions for those of the months that may have one. Without them events are stored all
@@ -32,26 +38,42 @@ pub(super) async fn make(database: &Database, mut months: Vec<i64>) -> Result<()
     months.retain(|month| (FIRST..=last).contains(month));
     months.sort_unstable();
     months.dedup();
-    let (lock, unlock) = match database.dialect {
-        Dialect::Postgres => {
-            ("SELECT pg_advisory_lock(7106514)", "SELECT pg_advisory_unlock(7106514)")
-        }
-        Dialect::MySql => {
-            ("DO GET_LOCK('foretaste_months', 10)", "DO RELEASE_LOCK('foretaste_months')")
-        }
-    };
-    let mut connection = database.connection().await?;
-    run(database.dialect, &mut connection, lock, Vec::new()).await?;
-    let made = make_locked(database.dialect, &mut connection, &months).await;
-    run(database.dialect, &mut connection, unlock, Vec::new()).await?;
-    made
+    let add =
+        async |connection: &mut AnyConnection| add(database.dialect, connection, &months).await;
+    alone(database, add).await
 }
 
-async fn make_locked(
-    dialect: Dialect,
-    connection: &mut AnyConnection,
-    months: &[i64],
+/// Does `work` while no other process makes or drops months. The lock is the session's: it ends
+/// with the connection, however this ends.
+async fn alone(
+    database: &Database,
+    work: impl AsyncFnOnce(&mut AnyConnection) -> Result<()>,
 ) -> Result<()> {
+    let mut connection = database.own_connection().await?;
+    let lock = match database.dialect {
+        // Waits for lock_timeout, as any statement of the session.
+        Dialect::Postgres => {
+            "SELECT CAST(1 AS bigint) FROM (SELECT pg_advisory_lock(7106514)) AS locked".to_owned()
+        }
+        // Names of locks belong to the whole server.
+        Dialect::MySql => format!(
+            "SELECT CAST(GET_LOCK(CONCAT('foretaste_', MD5(DATABASE())), {}) AS SIGNED)",
+            whole_seconds(database.lock_timeout)
+        ),
+    };
+    let answer = sqlx::query(AssertSqlSafe(lock)).fetch_one(&mut *connection).await;
+    let answer: Option<i64> = answer.and_then(|row| row.try_get(0)).map_err(failure)?;
+    if answer != Some(1) {
+        return Err(Error::new(
+            ErrorKind::Unavailable,
+            "another process has been making or dropping months of events for too long",
+        ));
+    }
+    work(&mut connection).await
+}
+
+/// Makes those of the months that are not there.
+async fn add(dialect: Dialect, connection: &mut AnyConnection, months: &[i64]) -> Result<()> {
     let mut ends = ends(dialect, connection).await?;
     for &month in months {
         let end = start_of(month + 1);
@@ -119,10 +141,9 @@ async fn ends(dialect: Dialect, connection: &mut AnyConnection) -> Result<Vec<Ti
 }
 
 /// Drops the months before `month`; events of no month that are older go row by row.
-async fn forget(database: &Database, month: i64) -> Result<()> {
-    let (dialect, bound) = (database.dialect, start_of(month));
-    let mut connection = database.connection().await?;
-    let old = ends(dialect, &mut connection).await?.into_iter().filter(|&end| end <= bound);
+async fn forget(dialect: Dialect, connection: &mut AnyConnection, month: i64) -> Result<()> {
+    let bound = start_of(month);
+    let old = ends(dialect, connection).await?.into_iter().filter(|&end| end <= bound);
     for end in old.filter(|&end| end > start_of(FIRST)) {
         let sql = match dialect {
             Dialect::Postgres => {
@@ -130,7 +151,7 @@ async fn forget(database: &Database, month: i64) -> Result<()> {
             }
             Dialect::MySql => format!("ALTER TABLE foretaste_events DROP PARTITION {}", named(end)),
         };
-        run(dialect, &mut connection, &sql, Vec::new()).await?;
+        run(dialect, connection, &sql, Vec::new()).await?;
     }
     let sql = match dialect {
         Dialect::Postgres => {
@@ -141,7 +162,7 @@ async fn forget(database: &Database, month: i64) -> Result<()> {
     };
     loop {
         let args: Vec<Arg> = vec![bound.into(), (ROWS_AT_ONCE as i64).into()];
-        if run(dialect, &mut connection, sql, args).await? < ROWS_AT_ONCE {
+        if run(dialect, connection, sql, args).await? < ROWS_AT_ONCE {
             return Ok(());
         }
     }

@@ -1,7 +1,10 @@
 //! Statements in the words of both kinds of servers, and a pool of connections to run them on.
 
+use std::time::Duration;
+
 use foretaste_core::{Error, ErrorKind, Result};
 use futures_util::TryStreamExt;
+use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Row, Transaction};
 use sqlx_core::any::driver::install_drivers;
@@ -46,6 +49,8 @@ impl From<i64> for Arg {
 /// A database and the threads that talk to it.
 pub(super) struct Database {
     pub(super) dialect: Dialect,
+    /// How long statements wait for what other transactions hold.
+    pub(super) lock_timeout: Duration,
     pool: AnyPool,
     runtime: Option<Runtime>,
 }
@@ -69,6 +74,7 @@ impl Database {
             .thread_name("store")
             .enable_all()
             .build()?;
+        let lock_timeout = options.lock_timeout;
         let pool = PoolOptions::<Any>::new()
             .max_connections(options.connections.max(2))
             .acquire_timeout(options.acquire_timeout)
@@ -76,10 +82,10 @@ impl Database {
             .max_lifetime(options.max_lifetime)
             .test_before_acquire(true)
             .after_connect(move |connection, _| {
-                Box::pin(async move { begin_session(dialect, connection).await })
+                Box::pin(async move { begin_session(dialect, lock_timeout, connection).await })
             });
         let pool = blocking(&runtime, pool.connect(&url)).map_err(failure)?;
-        Ok(Self { dialect, pool, runtime: Some(runtime) })
+        Ok(Self { dialect, lock_timeout, pool, runtime: Some(runtime) })
     }
 
     /// Runs `work` to its end; for threads that may block, in an async runtime or not.
@@ -115,8 +121,15 @@ impl Database {
     }
 
     /// A connection for statements outside of transactions.
-    pub(super) async fn connection(&self) -> Result<sqlx::pool::PoolConnection<Any>> {
+    pub(super) async fn connection(&self) -> Result<PoolConnection<Any>> {
         self.pool.acquire().await.map_err(failure)
+    }
+
+    /// A connection that ends with its use, and with it all that its session holds.
+    pub(super) async fn own_connection(&self) -> Result<PoolConnection<Any>> {
+        let mut connection = self.connection().await?;
+        connection.close_on_drop();
+        Ok(connection)
     }
 
     /// Does `work` in a transaction. All transactions that write begin by locking the counter, so
@@ -333,18 +346,44 @@ fn dialect_of(url: &str) -> Result<(Dialect, String)> {
     }
 }
 
-async fn begin_session(dialect: Dialect, connection: &mut AnyConnection) -> sqlx::Result<()> {
-    let statements: &[&str] = match dialect {
-        Dialect::Postgres => &["SET statement_timeout = 0", "SET lock_timeout = '10s'"],
+async fn begin_session(
+    dialect: Dialect,
+    lock_timeout: Duration,
+    connection: &mut AnyConnection,
+) -> sqlx::Result<()> {
+    let first: &[&str] = match dialect {
+        Dialect::Postgres => &["SET statement_timeout = 0"],
         Dialect::MySql => &[
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            "SET SESSION innodb_lock_wait_timeout = 10",
-            "SET SESSION lock_wait_timeout = 10",
         ],
     };
-    for statement in statements {
+    for statement in first {
         sqlx::query(*statement).execute(&mut *connection).await?;
     }
+    wait_for_locks(dialect, lock_timeout, connection).await
+}
+
+/// Statements of this connection wait so long for locks, in whole seconds.
+pub(super) async fn wait_for_locks(
+    dialect: Dialect,
+    timeout: Duration,
+    connection: &mut AnyConnection,
+) -> sqlx::Result<()> {
+    let seconds = whole_seconds(timeout);
+    let statements = match dialect {
+        Dialect::Postgres => vec![format!("SET lock_timeout = '{seconds}s'")],
+        Dialect::MySql => ["innodb_lock_wait_timeout", "lock_wait_timeout"]
+            .map(|name| format!("SET SESSION {name} = {seconds}"))
+            .to_vec(),
+    };
+    for statement in statements {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;
+    }
     Ok(())
+}
+
+/// MySQL counts in whole seconds, and none would be no wait at all.
+pub(super) fn whole_seconds(timeout: Duration) -> u64 {
+    timeout.as_millis().div_ceil(1_000).max(1) as u64
 }

@@ -5,10 +5,12 @@ mod bench;
 mod crash;
 mod embedded;
 mod events;
+mod imports;
 mod server;
 #[allow(dead_code, reason = "shared with tests of extraction")]
 #[path = "../../../foretaste-ingest/tests/tables/servers.rs"]
 mod servers;
+mod upkeep;
 
 use foretaste_store::{EmbeddedOptions, EmbeddedStore, MemoryStore, conformance};
 

@@ -18,6 +18,8 @@ pub struct StoreSection {
     pub connections: u32,
     /// Wait for a free connection.
     pub acquire_timeout_s: u64,
+    /// Wait for what another transaction holds.
+    pub lock_timeout_s: u64,
     /// Idle time after which a connection is closed.
     pub idle_timeout_s: u64,
     /// Age at which a connection is closed.
@@ -38,6 +40,7 @@ impl StoreSection {
         let bounds = [
             ("connections", u64::from(self.connections), 2, 1_000),
             ("acquire_timeout_s", self.acquire_timeout_s, 1, 3_600),
+            ("lock_timeout_s", self.lock_timeout_s, 1, 3_600),
             ("idle_timeout_s", self.idle_timeout_s, 1, 86_400),
             ("max_lifetime_s", self.max_lifetime_s, 1, 86_400),
             ("retention_months", u64::from(self.retention_months), 0, 1_200),
@@ -61,6 +64,7 @@ impl StoreSection {
             url,
             connections: self.connections,
             acquire_timeout: Duration::from_secs(self.acquire_timeout_s),
+            lock_timeout: Duration::from_secs(self.lock_timeout_s),
             idle_timeout: Duration::from_secs(self.idle_timeout_s),
             max_lifetime: Duration::from_secs(self.max_lifetime_s),
             retention_months: (months > 0).then_some(months),
