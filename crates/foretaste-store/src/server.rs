@@ -15,10 +15,10 @@ mod rows;
 mod schema;
 mod sql;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foretaste_core::{ErrorKind, Event, EventBatch, Item, Result, TimeMs, User};
+use foretaste_core::{Event, EventBatch, Item, Result, TimeMs, User};
 use foretaste_lake::Columns;
 
 use crate::memory::imported_before;
@@ -42,7 +42,7 @@ pub struct ServerOptions {
     pub max_lifetime: Duration,
     /// How long a statement waits for what another transaction holds, in whole seconds.
     pub lock_timeout: Duration,
-    /// How often the upkeep of months is done beside what does it anyway.
+    /// How often months of events are made and dropped while the store is open.
     pub upkeep_every: Duration,
     /// Number of latest events whose keys are remembered for answering duplicates.
     pub remembered_keys: u64,
@@ -68,7 +68,7 @@ impl Default for ServerOptions {
 
 /// The store on a server. Any number of processes may write and read.
 pub struct ServerStore {
-    database: Database,
+    database: Arc<Database>,
     options: ServerOptions,
     waiting: Queue,
     /// Held by the thread that writes for all that wait.
@@ -82,10 +82,11 @@ impl ServerStore {
     /// `Config` for a URL or access that is wrong, `Unavailable` when the server cannot be
     /// reached, `Unsupported` when a newer version made the tables.
     pub fn open(options: ServerOptions) -> Result<Self> {
-        let database = Database::connect(&options)?;
+        let database = Arc::new(Database::connect(&options)?);
         let store = Self { database, options, waiting: Queue::default(), writing: Mutex::new(()) };
         store.database.wait(schema::prepare(&store.database))?;
         store.keep_months()?;
+        store.keep_months_from_now_on()?;
         Ok(store)
     }
 
@@ -93,6 +94,20 @@ impl ServerStore {
     fn keep_months(&self) -> Result<()> {
         let months = self.options.retention_months;
         self.database.wait(partitions::keep(&self.database, months))
+    }
+
+    /// Does the upkeep again and again until the store is dropped.
+    fn keep_months_from_now_on(&self) -> Result<()> {
+        let (every, months) = (self.options.upkeep_every, self.options.retention_months);
+        let database = Arc::downgrade(&self.database);
+        self.database.spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(database) = database.upgrade() else { return };
+                // What is wrong is told by `seal`, which does the same and has somebody to tell.
+                let _ = partitions::keep(&database, months).await;
+            }
+        })
     }
 }
 
@@ -212,10 +227,6 @@ impl Store for ServerStore {
 
     fn seal(&self) -> Result<()> {
         self.database.wait(append::seal(&self.database))?;
-        match self.keep_months() {
-            // Somebody reads for long; the next time will do.
-            Err(e) if e.kind() == ErrorKind::Unavailable => Ok(()),
-            done => done,
-        }
+        self.keep_months()
     }
 }

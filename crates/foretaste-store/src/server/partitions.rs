@@ -1,22 +1,28 @@
 //! Events lie in one partition per month (UTC), made ahead; what is older or later than any month
 //! lies in a partition of its own. Retention drops whole months, which costs nothing.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
 use sqlx::{AssertSqlSafe, Row};
 use sqlx_core::any::AnyConnection;
 
 use super::failure::failure;
-use super::sql::{Arg, Database, Dialect, number, run, whole_seconds};
+use super::sql::{Arg, Database, Dialect, number, run, wait_for_locks, whole_seconds};
 
 /// Months that are there before they are needed.
 const AHEAD: i64 = 3;
 /// The first month that has a partition of its own, January 2000; times before are hardly times.
 const FIRST: i64 = 2_000 * 12;
+/// Whoever reads or writes events waits behind a statement that waits for a month, so it does not
+/// wait for long.
+const MONTH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Rows that one statement deletes, so that nobody waits for it for long.
 const ROWS_AT_ONCE: u64 = 10_000;
 
-/// Makes the months ahead and drops those that `retention` no longer keeps.
+/// Makes the months ahead and drops those that `retention` no longer keeps, as far as nobody is in
+/// the way.
 pub(super) async fn keep(database: &Database, retention: Option<u32>) -> Result<()> {
     let dialect = database.dialect;
     let this_month = month_of(now_ms(database).await?);
@@ -43,9 +49,21 @@ pub(super) async fn make(database: &Database, mut months: Vec<i64>) -> Result<()
     alone(database, add).await
 }
 
-/// Does `work` while no other process makes or drops months. The lock is the session's: it ends
-/// with the connection, however this ends.
+/// Does `work` while no other process makes or drops months. Events do without it, so what is held
+/// up by somebody who reads for long, or by another process at the same work, is left to the next
+/// upkeep.
 async fn alone(
+    database: &Database,
+    work: impl AsyncFnOnce(&mut AnyConnection) -> Result<()>,
+) -> Result<()> {
+    match locked(database, work).await {
+        Err(e) if e.kind() == ErrorKind::Unavailable => Ok(()),
+        done => done,
+    }
+}
+
+/// The lock is the session's: it ends with the connection, however this ends.
+async fn locked(
     database: &Database,
     work: impl AsyncFnOnce(&mut AnyConnection) -> Result<()>,
 ) -> Result<()> {
@@ -69,6 +87,8 @@ async fn alone(
             "another process has been making or dropping months of events for too long",
         ));
     }
+    let timeout = MONTH_TIMEOUT.min(database.lock_timeout);
+    wait_for_locks(database.dialect, timeout, &mut connection).await.map_err(failure)?;
     work(&mut connection).await
 }
 

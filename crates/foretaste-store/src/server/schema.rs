@@ -2,10 +2,12 @@
 
 use foretaste_core::{Error, ErrorKind, Result};
 
+use sqlx_core::any::AnyConnection;
+
 use super::failure::failure;
 use super::sql::{Database, Dialect, number, run};
 
-/// Raised when tables change in a way that older programs would misread.
+/// Raised with every change of the tables: those of this version are complete.
 const VERSION: i64 = 1;
 
 /// Names of ids, words and documents as column types: bytes on MySQL, where texts that differ in
@@ -32,10 +34,23 @@ pub(super) const EVENT_COLUMNS: &str = "time_ms, event_key, seq, user_id, item_i
                                         session, scene, position, request_id, \
                                         event_id";
 
-/// Makes what is not there.
+/// Makes the tables where there are none. Where there are, they are left alone: making an index
+/// that is there would wait for everybody who writes.
 pub(super) async fn prepare(database: &Database) -> Result<()> {
     let dialect = database.dialect;
     let mut connection = database.connection().await?;
+    match version(&mut connection).await {
+        Ok(Some(VERSION)) => return Ok(()),
+        Ok(Some(other)) => {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("the store's tables are of version {other}, this program knows {VERSION}"),
+            ));
+        }
+        // There is no such table yet.
+        Err(e) if e.kind() != ErrorKind::Io => return Err(e),
+        Ok(None) | Err(_) => {}
+    }
     for statement in statements(dialect) {
         // Of two processes that make a table at once, one may be told that it is there.
         if let Err(first) = run(dialect, &mut connection, &statement, Vec::new()).await {
@@ -43,15 +58,13 @@ pub(super) async fn prepare(database: &Database) -> Result<()> {
             again.map_err(|_| first)?;
         }
     }
+    Ok(())
+}
+
+async fn version(connection: &mut AnyConnection) -> Result<Option<i64>> {
     let sql = "SELECT value FROM foretaste_meta WHERE name = 'version'";
-    let rows = sqlx::query(sql).fetch_all(&mut *connection).await.map_err(failure)?;
-    match rows.first().map(|row| number(row, 0)).transpose()? {
-        Some(VERSION) => Ok(()),
-        other => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("the store's tables are of version {other:?}, this program knows {VERSION}"),
-        )),
-    }
+    let row = sqlx::query(sql).fetch_optional(connection).await.map_err(failure)?;
+    row.map(|row| number(&row, 0)).transpose()
 }
 
 /// A table: its name, its columns, and the columns of its indexes.
@@ -79,7 +92,8 @@ fn statements(dialect: Dialect) -> Vec<String> {
              WHERE NOT EXISTS (SELECT 1 FROM foretaste_meta WHERE name = '{name}')"
         )
     };
-    all.extend([first("version", VERSION), first("seq", 0), first("sealed", 0)]);
+    // The version comes last: where it stands, all else is there.
+    all.extend([first("seq", 0), first("sealed", 0), first("version", VERSION)]);
     all
 }
 

@@ -6,7 +6,7 @@ use foretaste_core::{Error, ErrorKind, Result};
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Row, Transaction};
+use sqlx::{AssertSqlSafe, Connection, Row, Transaction};
 use sqlx_core::any::driver::install_drivers;
 use sqlx_core::any::{Any, AnyArguments, AnyConnection, AnyPool, AnyRow};
 use sqlx_core::pool::PoolOptions;
@@ -88,10 +88,19 @@ impl Database {
         Ok(Self { dialect, lock_timeout, pool, runtime: Some(runtime) })
     }
 
+    /// Runs `work` beside all else, until the last one lets go of the database.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        self.runtime()?.spawn(work);
+        Ok(())
+    }
+
+    fn runtime(&self) -> Result<&Runtime> {
+        self.runtime.as_ref().ok_or_else(|| Error::internal("the store's threads have ended"))
+    }
+
     /// Runs `work` to its end; for threads that may block, in an async runtime or not.
     pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let ended = || Error::internal("the store's threads have ended");
-        blocking(self.runtime.as_ref().ok_or_else(ended)?, work)
+        blocking(self.runtime()?, work)
     }
 
     /// The rows of one statement.
@@ -132,21 +141,32 @@ impl Database {
         Ok(connection)
     }
 
-    /// Does `work` in a transaction. All transactions that write begin by locking the counter, so
-    /// they follow one another and none waits for another one in a circle.
+    /// Does `work` in a transaction that begins by locking the counter. All that give numbers or
+    /// change records do, so they follow one another and none waits for another one in a circle.
     pub(super) async fn transaction<T>(
         &self,
         work: impl AsyncFnOnce(&mut Changing<'_>) -> Result<T>,
     ) -> Result<T> {
-        let inner = self.pool.begin().await.map_err(failure)?;
-        let mut changing = Changing { dialect: self.dialect, inner, seq: 0 };
-        let locked = changing.rows(LOCK, Vec::new()).await?;
-        let lacks = || Error::corrupt("the store's table foretaste_meta has lost its counter");
-        changing.seq = number(locked.first().ok_or_else(lacks)?, 0)?;
-        // An error on the way drops the transaction, which rolls it back.
-        let value = work(&mut changing).await?;
-        changing.inner.commit().await.map_err(failure)?;
-        Ok(value)
+        let mut connection = self.connection().await?;
+        let numbered = async |changing: &mut Changing<'_>| {
+            let locked = changing.rows(LOCK, Vec::new()).await?;
+            let lacks = || Error::corrupt("the store's table foretaste_meta has lost its counter");
+            changing.seq = number(locked.first().ok_or_else(lacks)?, 0)?;
+            work(changing).await
+        };
+        change(self.dialect, &mut connection, numbered).await
+    }
+
+    /// Does `work` in a transaction that leaves the counter to others, for what takes long: it may
+    /// give no numbers. Waits for locks up to `lock_timeout`.
+    pub(super) async fn unnumbered<T>(
+        &self,
+        lock_timeout: Duration,
+        work: impl AsyncFnOnce(&mut Changing<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut connection = self.own_connection().await?;
+        wait_for_locks(self.dialect, lock_timeout, &mut connection).await.map_err(failure)?;
+        change(self.dialect, &mut connection, work).await
     }
 
     /// A column that holds a text.
@@ -189,6 +209,19 @@ fn blocking<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
         Ok(_) => tokio::task::block_in_place(|| runtime.block_on(work)),
         Err(_) => runtime.block_on(work),
     }
+}
+
+async fn change<T>(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+    work: impl AsyncFnOnce(&mut Changing<'_>) -> Result<T>,
+) -> Result<T> {
+    let inner = connection.begin().await.map_err(failure)?;
+    let mut changing = Changing { dialect, inner, seq: 0 };
+    // An error on the way drops the transaction, which rolls it back.
+    let value = work(&mut changing).await?;
+    changing.inner.commit().await.map_err(failure)?;
+    Ok(value)
 }
 
 /// A transaction that writes.

@@ -21,12 +21,11 @@ fn of_months(months: i64) -> Vec<Event> {
     (0..months).map(|i| event(&format!("{i}"), "a", now - i * 31 * DAY_MS)).collect()
 }
 
-/// Keeps three months, waits for a second at most, and does upkeep often.
+/// Keeps three months and does upkeep often.
 fn short(url: &str) -> ServerOptions {
     ServerOptions {
         url: url.to_owned(),
         retention_months: Some(3),
-        lock_timeout: Duration::from_secs(1),
         upkeep_every: Duration::from_millis(200),
         ..ServerOptions::default()
     }
@@ -88,6 +87,7 @@ fn upkeep_that_another_process_holds_up_is_left_to_it() {
         other.texts(lock);
         let before = bench.partitions();
         let store = ServerStore::open(ServerOptions {
+            lock_timeout: Duration::from_secs(1),
             upkeep_every: Duration::from_secs(3_600),
             ..short(&url)
         });
