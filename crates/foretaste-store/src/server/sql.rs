@@ -18,6 +18,8 @@ use super::failure::failure;
 const LOCK: &str = "SELECT value FROM foretaste_meta WHERE name = 'seq' FOR UPDATE";
 /// Parameters of one statement; both kinds of servers take 65,535.
 const MOST_PARAMETERS: usize = 16_000;
+/// Bytes of the texts of one statement with several rows; MySQL takes 16 MB unless told otherwise.
+const MOST_BYTES: usize = 4 << 20;
 
 /// Which SQL is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,13 @@ pub(super) enum Arg {
 impl Arg {
     pub(super) fn text(value: &str) -> Self {
         Self::Text(Some(value.to_owned()))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.as_ref().map_or(0, String::len),
+            Self::Number(_) | Self::Float(_) => 8,
+        }
     }
 }
 
@@ -120,7 +129,7 @@ impl Database {
     ) -> Result<()> {
         self.wait(async {
             let mut connection = self.pool.acquire().await.map_err(failure)?;
-            let sql = placeholders(self.dialect, sql);
+            let sql = spelled(self.dialect, sql);
             let mut found = bound(sql, args).fetch(&mut *connection);
             while let Some(row) = found.try_next().await.map_err(failure)? {
                 sink(row)?;
@@ -304,7 +313,13 @@ pub(super) async fn insert(
     let Some(width) = rows.first().map(Vec::len) else { return Ok(()) };
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
-        let some: Vec<Vec<Arg>> = rows.by_ref().take(MOST_PARAMETERS / width).collect();
+        let (mut some, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next_if(|row| {
+            bytes += row.iter().map(Arg::bytes).sum::<usize>();
+            some.is_empty() || some.len() < MOST_PARAMETERS / width && bytes <= MOST_BYTES
+        }) {
+            some.push(row);
+        }
         let one = format!("({})", marks(width));
         let values = vec![one.as_str(); some.len()].join(",");
         let sql = format!("INSERT INTO {target} VALUES {values} {conflict}");
@@ -319,7 +334,7 @@ async fn rows(
     sql: &str,
     args: Vec<Arg>,
 ) -> Result<Vec<AnyRow>> {
-    bound(placeholders(dialect, sql), args).fetch_all(connection).await.map_err(failure)
+    bound(spelled(dialect, sql), args).fetch_all(connection).await.map_err(failure)
 }
 
 /// Runs a statement and says how many rows it touched.
@@ -329,7 +344,7 @@ pub(super) async fn run(
     sql: &str,
     args: Vec<Arg>,
 ) -> Result<u64> {
-    let done = bound(placeholders(dialect, sql), args).execute(connection).await;
+    let done = bound(spelled(dialect, sql), args).execute(connection).await;
     done.map(|done| done.rows_affected()).map_err(failure)
 }
 
@@ -353,7 +368,7 @@ fn bound(sql: String, args: Vec<Arg>) -> Query<'static, Any, AnyArguments> {
 }
 
 /// `?` as the server wants its parameters; no statement here has one in a text.
-fn placeholders(dialect: Dialect, sql: &str) -> String {
+fn spelled(dialect: Dialect, sql: &str) -> String {
     if dialect == Dialect::MySql {
         return sql.to_owned();
     }
