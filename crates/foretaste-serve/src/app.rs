@@ -118,7 +118,7 @@ impl App {
             draining: AtomicBool::new(false),
             readiness: watch::Sender::new(false),
             rebuilt_through: rebuilt.through_seq,
-            log_events: AtomicU64::new(store.counts()?.log_events),
+            log_events: AtomicU64::new(store.log_events()?),
             bundles: Arc::new(bundles),
             replicas: Replicas::new(ready.cache().is_shared()),
             config,

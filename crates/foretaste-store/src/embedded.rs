@@ -250,6 +250,10 @@ impl Store for EmbeddedStore {
         self.count()
     }
 
+    fn log_events(&self) -> Result<u64> {
+        self.log_size().map(|(events, _, _)| events)
+    }
+
     fn seal(&self) -> Result<()> {
         self.seal_log()
     }

@@ -288,6 +288,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn log_events(&self) -> Result<u64> {
+        Ok(self.lock().log.len() as u64)
+    }
+
     fn counts(&self) -> Result<Counts> {
         let hidden = self.hidden()?.len() as u64;
         let state = self.lock();

@@ -25,7 +25,7 @@ use crate::memory::imported_before;
 use crate::store::{AppendOutcome, BulkWriter, Counts, Sink, Source, Store};
 use crate::validate;
 use append::Queue;
-use sql::{Arg, Database};
+use sql::{Arg, Database, text};
 
 /// Where the tables are and what may be kept in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl Store for ServerStore {
     fn control(&self, key: &str) -> Result<Option<String>> {
         let sql = "SELECT value FROM foretaste_control WHERE name = ?";
         let rows = self.database.rows(sql, vec![Arg::text(key)])?;
-        rows.first().map(|row| self.database.text(row, 0)).transpose()
+        rows.first().map(|row| text(row, 0)).transpose()
     }
 
     fn set_control(&self, key: &str, value: Option<&str>) -> Result<()> {
@@ -223,6 +223,10 @@ impl Store for ServerStore {
 
     fn counts(&self) -> Result<Counts> {
         self.count()
+    }
+
+    fn log_events(&self) -> Result<u64> {
+        self.unsealed()
     }
 
     fn seal(&self) -> Result<()> {

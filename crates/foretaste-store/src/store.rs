@@ -176,6 +176,10 @@ pub trait Store: Send + Sync {
     /// How much is stored.
     fn counts(&self) -> Result<Counts>;
 
+    /// How many events are in the log, or were and have been taken back since it was sealed: what
+    /// tells when to seal. Where events are written this looks at none of them.
+    fn log_events(&self) -> Result<u64>;
+
     /// Moves the events of the log to long-term storage, and drops erased ones for good. They
     /// leave [`Store::tail`], never [`Store::read_events`].
     fn seal(&self) -> Result<()>;

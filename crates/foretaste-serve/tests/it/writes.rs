@@ -200,6 +200,9 @@ impl Store for Refusing {
     fn counts(&self) -> Result<Counts> {
         self.0.counts()
     }
+    fn log_events(&self) -> Result<u64> {
+        self.0.log_events()
+    }
     fn seal(&self) -> Result<()> {
         self.0.seal()
     }

@@ -125,10 +125,12 @@ pub(super) fn seal(store: &dyn Store) -> Result<()> {
     expected.sort_by(|a, b| (&a.user, a.time_ms).cmp(&(&b.user, b.time_ms)));
     assert_eq!(stored(store)?, expected);
     assert_eq!(tail_of(store, 0)?.0.len(), 11, "sealed events have left the tail");
+    assert_eq!(store.log_events()?, 11);
     store.seal()?;
     store.seal()?;
     assert_eq!(stored(store)?, expected);
     assert_eq!(tail_of(store, 0)?, (Vec::new(), 20));
+    assert_eq!(store.log_events()?, 0, "what was sealed is in the log no longer");
     let counts = store.counts()?;
     assert_eq!((counts.events, counts.log_events, counts.last_seq), (20, 0, 20));
     Ok(())

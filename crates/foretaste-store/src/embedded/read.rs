@@ -126,7 +126,7 @@ impl EmbeddedStore {
         })
     }
 
-    fn log_size(&self) -> Result<(u64, u64, u64)> {
+    pub(super) fn log_size(&self) -> Result<(u64, u64, u64)> {
         if let Some(writer) = &self.writer {
             let (events, bytes) = writer.log.size();
             return Ok((events, bytes, writer.log.stored_seq()));

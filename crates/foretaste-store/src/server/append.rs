@@ -8,7 +8,7 @@ use foretaste_core::{Error, Event, IdTable, Result};
 
 use super::ServerStore;
 use super::schema::EVENT_COLUMNS;
-use super::sql::{Arg, Changing, Database, marks, number};
+use super::sql::{Arg, Changing, Database, marks, number, text};
 use crate::store::AppendOutcome;
 use crate::validate;
 
@@ -108,7 +108,7 @@ pub(super) async fn known_kinds(changing: &mut Changing<'_>) -> Result<IdTable> 
     let rows = changing.rows("SELECT kind FROM foretaste_kinds ORDER BY kind", Vec::new()).await?;
     let mut kinds = IdTable::new();
     for row in &rows {
-        kinds.intern(&changing.text(row, 0)?);
+        kinds.intern(&text(row, 0)?);
     }
     Ok(kinds)
 }

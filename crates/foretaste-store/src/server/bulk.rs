@@ -13,7 +13,7 @@ use foretaste_core::{Error, ErrorKind, EventBatch, IdTable, Result};
 use super::append::{add_kinds, known_kinds, row_keyed};
 use super::partitions::{self, month_of};
 use super::schema::EVENT_COLUMNS;
-use super::sql::{Arg, Changing, Database, insert, run};
+use super::sql::{Arg, Changing, Database, insert, run, text};
 use crate::memory::imported_before;
 use crate::store::{BulkOutcome, BulkWriter, Source};
 use crate::validate;
@@ -50,7 +50,7 @@ impl<'a> ServerBulk<'a> {
                 let old = "SELECT import FROM foretaste_imports WHERE begun_ms < ? \
                            FOR UPDATE SKIP LOCKED";
                 for row in changing.rows(old, vec![(now - ABANDONED_MS).into()]).await? {
-                    let left = changing.text(&row, 0)?;
+                    let left = text(&row, 0)?;
                     claim(changing, &left).await?;
                     forget(changing, &left).await?;
                 }

@@ -6,7 +6,7 @@ use foretaste_core::{Error, Item, Result, User};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::sql::{Arg, Changing, Database, marks, number};
+use super::sql::{Arg, Changing, Database, marks, number, text};
 use crate::store::Sink;
 use crate::validate;
 
@@ -60,13 +60,13 @@ pub(super) async fn add_users(
 
 pub(super) fn item(database: &Database, id: &str) -> Result<Option<Item>> {
     let rows = database.rows(&format!("{ITEMS} WHERE i.item_id = ?"), vec![Arg::text(id)])?;
-    let shown = |row| shown(&database.text(row, 0)?, number(row, 1)?);
+    let shown = |row| shown(&text(row, 0)?, number(row, 1)?);
     rows.first().map(shown).transpose()
 }
 
 pub(super) fn items(database: &Database, sink: Sink<'_, Item>) -> Result<()> {
     database.each_row(&format!("{ITEMS} ORDER BY i.item_id"), Vec::new(), &mut |row| {
-        sink(shown(&database.text(&row, 0)?, number(&row, 1)?)?)
+        sink(shown(&text(&row, 0)?, number(&row, 1)?)?)
     })
 }
 
@@ -78,18 +78,18 @@ fn shown(record: &str, flags: i64) -> Result<Item> {
 pub(super) fn user(database: &Database, id: &str) -> Result<Option<User>> {
     let sql = "SELECT record FROM foretaste_users WHERE user_id = ?";
     let rows = database.rows(sql, vec![Arg::text(id)])?;
-    rows.first().map(|row| of_json(&database.text(row, 0)?)).transpose()
+    rows.first().map(|row| of_json(&text(row, 0)?)).transpose()
 }
 
 pub(super) fn users(database: &Database, sink: Sink<'_, User>) -> Result<()> {
     let sql = "SELECT record FROM foretaste_users ORDER BY user_id";
-    database.each_row(sql, Vec::new(), &mut |row| sink(of_json(&database.text(&row, 0)?)?))
+    database.each_row(sql, Vec::new(), &mut |row| sink(of_json(&text(&row, 0)?)?))
 }
 
 pub(super) fn hidden(database: &Database) -> Result<Vec<String>> {
     let sql = "SELECT item_id FROM foretaste_items WHERE hidden > 0 UNION \
                SELECT item_id FROM foretaste_hidden WHERE hidden + deleted > 0 ORDER BY item_id";
-    database.rows(sql, Vec::new())?.iter().map(|row| database.text(row, 0)).collect()
+    database.rows(sql, Vec::new())?.iter().map(|row| text(row, 0)).collect()
 }
 
 pub(super) async fn delete_item(database: &Database, id: &str) -> Result<bool> {

@@ -6,7 +6,7 @@ use sqlx::Row;
 use sqlx_core::any::AnyRow;
 
 use super::ServerStore;
-use super::sql::{Arg, number};
+use super::sql::{Arg, maybe_text, number, text};
 use crate::store::{Counts, Sink, Store};
 
 /// Events that make one batch.
@@ -30,7 +30,7 @@ impl ServerStore {
         );
         let mut batch = EventBatch::default();
         self.database.each_row(&sql, vec![since_ms.into()], &mut |row| {
-            batch.push(&self.event(&row, with_context)?);
+            batch.push(&event(&row, with_context)?);
             if let Some(key) = batch.key.last_mut() {
                 *key = number(&row, 5)? as u64;
             }
@@ -55,8 +55,8 @@ impl ServerStore {
              WHERE seq > ? AND seq <= ? ORDER BY seq"
         );
         self.database.each_row(&sql, vec![after.into(), (last as i64).into()], &mut |row| {
-            let event_id = self.database.maybe_text(&row, 11)?;
-            let event = Event { event_id, ..self.event(&row, true)? };
+            let event_id = maybe_text(&row, 11)?;
+            let event = Event { event_id, ..event(&row, true)? };
             sink(number(&row, 10)? as u64, event)
         })?;
         Ok(last)
@@ -68,7 +68,7 @@ impl ServerStore {
         let (mut last, mut sealed) = (0, 0);
         for row in self.database.rows(sql, Vec::new())? {
             let value = number(&row, 1)? as u64;
-            match self.database.text(&row, 0)?.as_str() {
+            match text(&row, 0)?.as_str() {
                 "seq" => last = value,
                 _ => sealed = value,
             }
@@ -76,30 +76,9 @@ impl ServerStore {
         Ok((last, sealed))
     }
 
-    fn event(&self, row: &AnyRow, with_context: bool) -> Result<Event> {
-        let context = if with_context { self.context(row)? } else { None };
-        let value: f64 = row.try_get(3).map_err(super::failure::failure)?;
-        Ok(Event {
-            event_id: None,
-            user: self.database.text(row, 0)?,
-            item: self.database.text(row, 1)?,
-            kind: self.database.text(row, 2)?,
-            value: value as f32,
-            time_ms: number(row, 4)?,
-            context,
-        })
-    }
-
-    fn context(&self, row: &AnyRow) -> Result<Option<EventContext>> {
-        let position: Option<i64> = row.try_get(8).map_err(super::failure::failure)?;
-        let beyond = |_| Error::corrupt("a position of an event is beyond its bounds");
-        let context = EventContext {
-            session: self.database.maybe_text(row, 6)?,
-            scene: self.database.maybe_text(row, 7)?,
-            position: position.map(u16::try_from).transpose().map_err(beyond)?,
-            request_id: self.database.maybe_text(row, 9)?,
-        };
-        Ok((context != EventContext::default()).then_some(context))
+    /// Numbers that were given since the log was sealed. What was taken back since is in it, too.
+    pub(super) fn unsealed(&self) -> Result<u64> {
+        self.counters().map(|(last, sealed)| last.saturating_sub(sealed))
     }
 
     pub(super) fn count(&self) -> Result<Counts> {
@@ -121,4 +100,30 @@ impl ServerStore {
             last_seq: last,
         })
     }
+}
+
+fn event(row: &AnyRow, with_context: bool) -> Result<Event> {
+    let context = if with_context { context(row)? } else { None };
+    let value: f64 = row.try_get(3).map_err(super::failure::failure)?;
+    Ok(Event {
+        event_id: None,
+        user: text(row, 0)?,
+        item: text(row, 1)?,
+        kind: text(row, 2)?,
+        value: value as f32,
+        time_ms: number(row, 4)?,
+        context,
+    })
+}
+
+fn context(row: &AnyRow) -> Result<Option<EventContext>> {
+    let position: Option<i64> = row.try_get(8).map_err(super::failure::failure)?;
+    let beyond = |_| Error::corrupt("a position of an event is beyond its bounds");
+    let context = EventContext {
+        session: maybe_text(row, 6)?,
+        scene: maybe_text(row, 7)?,
+        position: position.map(u16::try_from).transpose().map_err(beyond)?,
+        request_id: maybe_text(row, 9)?,
+    };
+    Ok((context != EventContext::default()).then_some(context))
 }

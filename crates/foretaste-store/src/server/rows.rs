@@ -7,7 +7,7 @@ use foretaste_core::{Error, Item, Result, User};
 
 use super::append::{add_kinds, insert, known_kinds, row as event_row};
 use super::catalogue::{add_items, add_users, put_flag};
-use super::sql::{Arg, Changing, marks, number};
+use super::sql::{Arg, Changing, marks, maybe_text, number, text};
 use super::{ServerStore, catalogue};
 use crate::rows::{Record, RowBucket, RowChanges, RowOutcome, RowStep, RowStore};
 use crate::validate;
@@ -67,7 +67,7 @@ impl RowStore for ServerStore {
     fn watermark(&self, table: &str) -> Result<Option<String>> {
         let sql = "SELECT watermark FROM foretaste_tables WHERE name = ?";
         let rows = self.database.rows(sql, vec![Arg::text(table)])?;
-        rows.first().map_or(Ok(None), |row| self.database.maybe_text(row, 0))
+        rows.first().map_or(Ok(None), |row| maybe_text(row, 0))
     }
 
     fn row_digests(&self, table: &str, rows: &[&str]) -> Result<Vec<Option<u64>>> {
@@ -81,13 +81,13 @@ impl RowStore for ServerStore {
     }
 
     fn row_buckets(&self, table: &str) -> Result<Vec<RowBucket>> {
-        let text = self.database.text_type();
+        let as_text = self.database.text_type();
         let sql = format!(
-            "SELECT bucket, count(*), CAST(sum(digest) AS {text}) FROM foretaste_rows \
+            "SELECT bucket, count(*), CAST(sum(digest) AS {as_text}) FROM foretaste_rows \
              WHERE table_name = ? GROUP BY bucket ORDER BY bucket"
         );
         let bucket = |row| {
-            let sum = self.database.text(row, 2)?;
+            let sum = text(row, 2)?;
             let sum = sum.parse().map_err(|_| Error::internal("a sum is no number"))?;
             Ok(RowBucket { bucket: number(row, 0)?, rows: number(row, 1)? as u64, sum })
         };
@@ -99,7 +99,7 @@ impl RowStore for ServerStore {
                    WHERE table_name = ? AND bucket = ? ORDER BY h1, h2";
         let rows = self.database.rows(sql, vec![Arg::text(table), bucket.into()])?;
         let row = |row| {
-            let id = catalogue::of_json(&self.database.text(row, 0)?)?;
+            let id = catalogue::of_json(&text(row, 0)?)?;
             Ok((id, Some(number(row, 1)? as u64)))
         };
         rows.iter().map(row).collect()
@@ -266,7 +266,7 @@ async fn known_rows(
                 EVENT => (number(&row, 6)?, number(&row, 5)?),
                 _ => (0, 0),
             };
-            let record = changing.maybe_text(&row, 4)?.unwrap_or_default();
+            let record = maybe_text(&row, 4)?.unwrap_or_default();
             let trace = Trace { digest: number(&row, 2)?, kind, record, event };
             known.insert((number(&row, 0)?, number(&row, 1)?), trace);
         }

@@ -6,9 +6,9 @@ use foretaste_core::{Error, ErrorKind, Result};
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Connection, Row, Transaction};
+use sqlx::{AssertSqlSafe, Column, Connection, Row, Transaction};
 use sqlx_core::any::driver::install_drivers;
-use sqlx_core::any::{Any, AnyArguments, AnyConnection, AnyPool, AnyRow};
+use sqlx_core::any::{Any, AnyArguments, AnyConnection, AnyPool, AnyRow, AnyTypeInfoKind};
 use sqlx_core::pool::PoolOptions;
 use tokio::runtime::Runtime;
 
@@ -178,16 +178,6 @@ impl Database {
         change(self.dialect, &mut connection, work).await
     }
 
-    /// A column that holds a text.
-    pub(super) fn text(&self, row: &AnyRow, at: usize) -> Result<String> {
-        text(self.dialect, row, at)
-    }
-
-    /// A column that may hold a text.
-    pub(super) fn maybe_text(&self, row: &AnyRow, at: usize) -> Result<Option<String>> {
-        maybe_text(self.dialect, row, at)
-    }
-
     /// The type that numbers of any size are cast to, to be read as texts.
     pub(super) fn text_type(&self) -> &'static str {
         match self.dialect {
@@ -195,22 +185,6 @@ impl Database {
             Dialect::MySql => "char",
         }
     }
-}
-
-fn text(dialect: Dialect, row: &AnyRow, at: usize) -> Result<String> {
-    let lacks = || Error::corrupt("a column of the store that must not be null is null");
-    maybe_text(dialect, row, at)?.ok_or_else(lacks)
-}
-
-/// On MySQL texts of tables are bytes; those of expressions are not.
-fn maybe_text(dialect: Dialect, row: &AnyRow, at: usize) -> Result<Option<String>> {
-    if dialect == Dialect::MySql
-        && let Ok(bytes) = row.try_get::<Option<Vec<u8>>, _>(at)
-    {
-        let text = bytes.map(String::from_utf8).transpose();
-        return text.map_err(|_| Error::corrupt("a text of the store is not UTF-8"));
-    }
-    row.try_get(at).map_err(failure)
 }
 
 fn blocking<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
@@ -274,16 +248,6 @@ impl Changing<'_> {
 
     pub(super) async fn rows(&mut self, sql: &str, args: Vec<Arg>) -> Result<Vec<AnyRow>> {
         rows(self.dialect, &mut self.inner, sql, args).await
-    }
-
-    /// A column that holds a text.
-    pub(super) fn text(&self, row: &AnyRow, at: usize) -> Result<String> {
-        text(self.dialect, row, at)
-    }
-
-    /// A column that may hold a text.
-    pub(super) fn maybe_text(&self, row: &AnyRow, at: usize) -> Result<Option<String>> {
-        maybe_text(self.dialect, row, at)
     }
 
     /// Runs a statement and says how many rows it touched.
@@ -351,6 +315,23 @@ pub(super) async fn run(
 /// Marks for `n` parameters.
 pub(super) fn marks(n: usize) -> String {
     vec!["?"; n].join(",")
+}
+
+/// A column that holds a text.
+pub(super) fn text(row: &AnyRow, at: usize) -> Result<String> {
+    let lacks = || Error::corrupt("a column of the store that must not be null is null");
+    maybe_text(row, at)?.ok_or_else(lacks)
+}
+
+/// A column that may hold a text. On MySQL texts of tables are bytes; those of expressions are not.
+pub(super) fn maybe_text(row: &AnyRow, at: usize) -> Result<Option<String>> {
+    let column = row.try_column(at).map_err(failure)?;
+    if column.type_info().kind() != AnyTypeInfoKind::Blob {
+        return row.try_get(at).map_err(failure);
+    }
+    let bytes: Option<Vec<u8>> = row.try_get(at).map_err(failure)?;
+    let text = bytes.map(String::from_utf8).transpose();
+    text.map_err(|_| Error::corrupt("a text of the store is not UTF-8"))
 }
 
 /// A number of a row.

@@ -8,6 +8,7 @@ use foretaste_store::{ServerOptions, ServerStore, Store, conformance};
 
 use crate::bench::{Bench, open};
 use crate::events::{batch, event, import, source, users};
+use crate::servers::Kind;
 
 #[test]
 fn stores_on_servers_conform() {
@@ -141,6 +142,25 @@ fn months_are_made_ahead_and_dropped_when_they_are_too_old() {
         }
         store.append_events(&[event("new", "a", now)]).unwrap();
         assert_eq!(users(&store).len(), kept.len() + 1);
+    }
+}
+
+#[test]
+fn the_length_of_the_log_is_known_without_a_look_at_events() {
+    for bench in Bench::all() {
+        let store = bench.store();
+        store.append_events(&[event("u", "a", 1), event("u", "b", 2)]).unwrap();
+        let mut client = bench.client();
+        client
+            .run(match bench.server.kind {
+                Kind::Postgres => "BEGIN; LOCK TABLE foretaste_events IN ACCESS EXCLUSIVE MODE",
+                Kind::MariaDb => "LOCK TABLES foretaste_events WRITE",
+            })
+            .unwrap();
+        assert_eq!(store.log_events().unwrap(), 2);
+        drop(client);
+        store.seal().unwrap();
+        assert_eq!(store.log_events().unwrap(), 0);
     }
 }
 

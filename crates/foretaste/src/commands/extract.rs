@@ -1,7 +1,6 @@
 //! `foretaste extract`: rows of live databases into the store.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // results, and passes that failed
 
-use std::cell::Cell;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ pub fn run(run: &Run, args: &ExtractArgs) -> Result<()> {
     let sources = chosen(run, &args.sources)?;
     fs_err::create_dir_all(&run.data)?;
     let store = run.store_for_writing()?;
-    let shown = Shown { run, store: store.clone(), has_looked: Cell::new(false) };
+    let shown = Shown { run, store: store.clone() };
     let mut extraction = Extraction::new(run, sources, store, args.accept_schema);
     extraction.stop = Stop::on_signals()?;
     if args.dry_run {
@@ -91,14 +90,12 @@ fn url_of(source: &SourceConfig) -> Result<String> {
 struct Shown<'a> {
     run: &'a Run,
     store: Arc<dyn RowStore>,
-    /// Whether the length of the log has been looked at.
-    has_looked: Cell<bool>,
 }
 
 impl Shown<'_> {
     /// Moves a long log to long-term storage, as a server does; else every start would read it.
     fn seal(&self) -> foretaste_core::Result<()> {
-        if self.store.counts()?.log_events >= self.run.config.serve.seal_events {
+        if self.store.log_events()? >= self.run.config.serve.seal_events {
             self.store.seal()?;
         }
         Ok(())
@@ -122,13 +119,7 @@ impl Witness for Shown<'_> {
         }
         // Whoever waits for these lines may read a pipe.
         let _ = std::io::stdout().flush();
-        // Only rows make the log longer, and looking how long it is counts the whole catalogue.
-        // What an earlier run left is seen once.
-        let has_rows = reading.done.as_ref().map_or(true, |report| report.outcome.rows > 0);
-        let is_first = !self.has_looked.replace(true);
-        if (has_rows || is_first)
-            && let Err(error) = self.seal()
-        {
+        if let Err(error) = self.seal() {
             eprintln!("the log of events could not be moved to long-term storage: {error}");
         }
     }
