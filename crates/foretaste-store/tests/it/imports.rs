@@ -139,3 +139,19 @@ fn long_records_are_stored_many_at_once() {
         assert_eq!(read, items.len());
     }
 }
+
+#[test]
+fn an_import_that_was_given_up_says_so_and_leaves_nothing() {
+    for bench in Bench::all() {
+        let store = bench.store();
+        let mut old = store.bulk(&source("old")).unwrap();
+        old.write(&batch(&[event("u", "a", 1)])).unwrap();
+        bench.client().run("UPDATE foretaste_imports SET begun_ms = 0").unwrap();
+        imported(&store, "new", &[event("v", "a", 2)]).unwrap();
+        assert_eq!((bench.count("staged"), bench.count("imports")), (0, 0));
+        let error = old.commit().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        assert_eq!(users(&store), ["v"]);
+        assert!(!store.has_source("old").unwrap());
+    }
+}
