@@ -115,6 +115,19 @@ pub struct EventBatch {
 }
 
 impl EventBatch {
+    /// Without events; the columns have room for `n`, contexts not counted.
+    pub fn with_capacity(n: usize) -> Self {
+        Self {
+            user: Vec::with_capacity(n),
+            item: Vec::with_capacity(n),
+            kind: Vec::with_capacity(n),
+            value: Vec::with_capacity(n),
+            time_ms: Vec::with_capacity(n),
+            key: Vec::with_capacity(n),
+            ..Self::default()
+        }
+    }
+
     /// Number of events.
     pub fn len(&self) -> usize {
         self.user.len()

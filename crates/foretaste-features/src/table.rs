@@ -22,10 +22,10 @@ use foretaste_core::{Error, ErrorKind, Result};
 
 use crate::place::Place;
 
-pub use calendar::DAY_MS;
 pub use columns::{Column, ColumnType, Columns};
 pub use commit::{Change, Removal};
 pub use compact::Compaction;
+pub use foretaste_core::time::DAY_MS;
 pub use manifest::{FileMeta, Grain, Partitioning};
 pub use vacuum::Vacuumed;
 pub use write::TableWriter;

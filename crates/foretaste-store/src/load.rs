@@ -36,7 +36,8 @@ pub fn load_watched(
 ) -> Result<EventBatch> {
     let expected = store.counts()?.events;
     progress.start("reading events", Some(expected), "events");
-    let mut all = with_capacity(expected as usize);
+    // With room for all, columns are not copied while they grow.
+    let mut all = EventBatch::with_capacity(expected as usize);
     store.read_events(columns, &mut |batch| {
         let n = batch.len() as u64;
         watch(&batch);
@@ -46,19 +47,6 @@ pub fn load_watched(
     })?;
     progress.finish();
     Ok(sorted(all))
-}
-
-/// Room for `n` events, so that columns are not copied while they grow.
-fn with_capacity(n: usize) -> EventBatch {
-    EventBatch {
-        user: Vec::with_capacity(n),
-        item: Vec::with_capacity(n),
-        kind: Vec::with_capacity(n),
-        value: Vec::with_capacity(n),
-        time_ms: Vec::with_capacity(n),
-        key: Vec::with_capacity(n),
-        ..EventBatch::default()
-    }
 }
 
 /// Appends the events of `batch` to `all`.

@@ -1,36 +1,31 @@
 //! Days and months (UTC) as the names of partitions.
 
-use chrono::{DateTime, Datelike, NaiveDate};
+use foretaste_core::time::{DAY_MS, civil, date};
 
 use super::manifest::Grain;
 
-/// Milliseconds of a day.
-pub const DAY_MS: i64 = 86_400_000;
-
 /// The partition of a time: `YYYY-MM-DD` or `YYYY-MM`.
 pub(crate) fn partition(grain: Grain, time_ms: i64) -> String {
-    let date = date(time_ms);
+    let day = time_ms.div_euclid(DAY_MS);
     match grain {
-        Grain::Day => format!("{:04}-{:02}-{:02}", date.year(), date.month(), date.day()),
-        Grain::Month => format!("{:04}-{:02}", date.year(), date.month()),
+        Grain::Day => date(day),
+        Grain::Month => {
+            let (year, month, _) = civil(day);
+            format!("{year:04}-{month:02}")
+        }
     }
 }
 
 /// A number that is equal for times of one partition and different for others.
 pub(crate) fn number(grain: Grain, time_ms: i64) -> i64 {
+    let day = time_ms.div_euclid(DAY_MS);
     match grain {
-        Grain::Day => time_ms.div_euclid(DAY_MS),
+        Grain::Day => day,
         Grain::Month => {
-            let date = date(time_ms);
-            i64::from(date.year()) * 12 + i64::from(date.month())
+            let (year, month, _) = civil(day);
+            year * 12 + i64::from(month)
         }
     }
-}
-
-/// Times beyond 262,000 years from now share the last day that the calendar has.
-fn date(time_ms: i64) -> NaiveDate {
-    let edge = if time_ms < 0 { NaiveDate::MIN } else { NaiveDate::MAX };
-    DateTime::from_timestamp_millis(time_ms).map_or(edge, |time| time.date_naive())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use chrono::{Datelike, NaiveDate};
+use foretaste_core::time;
 
 /// Days from 1970-01-01 to 2000-01-01, where PostgreSQL begins to count.
 const PG_EPOCH_DAYS: i64 = 10_957;
@@ -15,7 +15,7 @@ pub fn write_pg(us: i64, zone: bool, out: &mut Vec<u8>) {
         i64::MIN => return out.extend_from_slice(b"-infinity"),
         _ => {}
     }
-    let (year, month, day) = civil(us.div_euclid(DAY_US) + PG_EPOCH_DAYS);
+    let (year, month, day) = time::civil(us.div_euclid(DAY_US) + PG_EPOCH_DAYS);
     // There is no year 0: the year before 1 is 1 BC.
     let (shown, is_bc) = if year > 0 { (year, false) } else { (1 - year, true) };
     write_date((shown, month, day), out);
@@ -61,30 +61,11 @@ pub fn day_of(text: &str, is_mysql: bool) -> Option<i64> {
     let date = text.split(' ').next()?;
     let mut parts = date.split('-');
     let mut part = || parts.next()?.parse::<u32>().ok();
-    let (year, month, day) = (part()?, part()?, part()?);
-    let year = i32::try_from(year).ok()?;
+    let (year, month, day) = (i64::from(part()?), part()?, part()?);
     let shown = if text.ends_with(" BC") { 1 - year } else { year };
-    let date = NaiveDate::from_ymd_opt(shown, month, day)?;
-    let days = i64::from(date.num_days_from_ce()) - EPOCH_FROM_CE;
+    let days = time::day_of(shown, month, day)?;
     // MySQL's year 0 has no 29th of February.
     Some(days + i64::from(is_mysql && year == 0 && month <= 2))
-}
-
-/// Days from the day before 0001-01-01 to 1970-01-01.
-const EPOCH_FROM_CE: i64 = 719_163;
-
-/// Year (0 is 1 BC), month and day of a day since 1970; H. Hinnant, "chrono-compatible low-level
-/// date algorithms". PostgreSQL's years go beyond those of chrono.
-fn civil(days: i64) -> (i64, u32, u32) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = (of_year - (153 * shifted + 2) / 5 + 1) as u32;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 } as u32;
-    (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
 fn write_date((year, month, day): (i64, u32, u32), out: &mut Vec<u8>) {

@@ -72,21 +72,12 @@ impl RowLoad {
 
     /// Without rows, with room for `n`.
     pub fn with_capacity(n: usize) -> Self {
-        let events = EventBatch {
-            user: Vec::with_capacity(n),
-            item: Vec::with_capacity(n),
-            kind: Vec::with_capacity(n),
-            value: Vec::with_capacity(n),
-            time_ms: Vec::with_capacity(n),
-            key: Vec::with_capacity(n),
-            ..EventBatch::default()
-        };
         Self {
             names: Texts { bytes: String::with_capacity(n * 8), ends: Vec::with_capacity(n) },
             bucket: Vec::with_capacity(n),
             digest: Vec::with_capacity(n),
             event: Vec::with_capacity(n),
-            events,
+            events: EventBatch::with_capacity(n),
             watermark: None,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
+use foretaste_core::time::{DAY_MS, civil, day_of};
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
 use sqlx::{AssertSqlSafe, Row};
 use sqlx_core::any::AnyConnection;
@@ -198,16 +198,15 @@ pub(super) async fn now_ms(database: &Database) -> Result<TimeMs> {
     Ok(1_000 * number(&row.map_err(failure)?, 0)?)
 }
 
-/// The month of a time, counted from the year 0. Times beyond the calendar are in its first one.
+/// The month of a time, counted from the year 0.
 pub(super) fn month_of(time_ms: TimeMs) -> i64 {
-    let time = DateTime::from_timestamp_millis(time_ms).unwrap_or(DateTime::<Utc>::MIN_UTC);
-    i64::from(time.year()) * 12 + i64::from(time.month0())
+    let (year, month, _) = civil(time_ms.div_euclid(DAY_MS));
+    year * 12 + i64::from(month) - 1
 }
 
 fn start_of(month: i64) -> TimeMs {
-    let (year, month) = (month.div_euclid(12) as i32, month.rem_euclid(12) as u32 + 1);
-    let first = NaiveDate::from_ymd_opt(year, month, 1).unwrap_or(NaiveDate::MIN);
-    first.and_time(NaiveTime::MIN).and_utc().timestamp_millis()
+    let (year, month) = (month.div_euclid(12), month.rem_euclid(12) as u32 + 1);
+    day_of(year, month, 1).expect("every month has a first day") * DAY_MS
 }
 
 fn name(month: i64) -> String {
