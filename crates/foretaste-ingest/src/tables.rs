@@ -22,6 +22,7 @@ mod preset;
 mod reconcile;
 mod records;
 mod schema;
+mod slow;
 mod sql;
 mod state;
 

@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod config;
 mod learning;
+mod logging;
 mod progress;
 mod quality;
 mod run;

@@ -24,6 +24,9 @@ pub struct SourceConfig {
     /// Seconds after which the server ends a statement.
     #[serde(default = "default_statement_timeout")]
     pub statement_timeout_s: u32,
+    /// Statements that take longer than so many milliseconds are logged; 0 = none is.
+    #[serde(default = "default_slow_statement")]
+    pub slow_statement_ms: u32,
     /// Seconds between two passes of `--follow`.
     #[serde(default = "default_interval")]
     pub interval_s: u32,
@@ -203,6 +206,9 @@ impl fmt::Display for Scalar {
 
 fn default_statement_timeout() -> u32 {
     300
+}
+fn default_slow_statement() -> u32 {
+    1_000
 }
 fn default_interval() -> u32 {
     30

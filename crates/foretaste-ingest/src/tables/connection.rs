@@ -1,6 +1,6 @@
 //! One connection to a database, used from threads that may block.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foretaste_core::{Error, ErrorKind, Result};
 use futures_util::{Stream, TryStreamExt};
@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use super::failure;
 use super::layout::{Form, Layout};
 use super::page::Page;
+use super::slow::Watch;
 use super::sql::Statement;
 
 /// A row as bytes of text; `None` is NULL.
@@ -55,6 +56,8 @@ pub struct Connection {
     runtime: Runtime,
     wire: Wire,
     timeout: Duration,
+    /// Told how long statements with rows took.
+    pub(super) watch: Watch,
 }
 
 enum Wire {
@@ -72,7 +75,7 @@ impl Connection {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let wire = runtime.block_on(limited(CONNECT, Wire::connect(url)))?;
         let timeout = Duration::from_secs(timeout_s.into());
-        Ok(Self { runtime, wire, timeout: timeout + GRACE })
+        Ok(Self { runtime, wire, timeout: timeout + GRACE, watch: Watch::default() })
     }
 
     /// Connects, and begins a read-only transaction that sees the database at one moment.
@@ -100,8 +103,12 @@ impl Connection {
     /// # Errors
     /// What the server says, with the kind that callers need.
     pub fn rows(&mut self, sql: &str, parameters: &[String]) -> Result<Vec<Cells>> {
-        let Self { runtime, wire, timeout } = self;
-        runtime.block_on(limited(*timeout, wire.rows(sql, parameters)))
+        let Self { runtime, wire, timeout, watch } = self;
+        let began = Instant::now();
+        let rows = runtime.block_on(limited(*timeout, wire.rows(sql, parameters)));
+        let n = rows.as_ref().map(|rows| rows.len() as u64);
+        watch.look(sql, began.elapsed(), n);
+        rows
     }
 
     /// The rows of a query in the form of `layout`, in pages of at most `rows`; `each` takes them
@@ -115,9 +122,21 @@ impl Connection {
         (layout, rows): (&Layout, usize),
         each: &mut dyn FnMut(Page) -> bool,
     ) -> Result<()> {
-        let Self { runtime, wire, timeout } = self;
+        let Self { runtime, wire, timeout, watch } = self;
+        // What becomes of the rows is not the database's time.
+        let (mut n, mut away, began) = (0, Duration::ZERO, Instant::now());
+        let each = &mut |page: Page| {
+            n += page.len() as u64;
+            let handed = Instant::now();
+            let is_wanted = each(page);
+            away += handed.elapsed();
+            is_wanted
+        };
         let pages = Pages { layout, rows, each, page: Page::new(layout.cells.len()) };
-        runtime.block_on(limited(*timeout, wire.pages(statement, pages)))
+        let read = runtime.block_on(limited(*timeout, wire.pages(statement, pages)));
+        let took = began.elapsed().saturating_sub(away);
+        watch.look(&statement.sql, took, read.as_ref().map(|()| n));
+        read
     }
 
     /// The only row of a query.
@@ -176,7 +195,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::rows`].
     pub fn plain(&mut self, sql: &str) -> Result<Vec<Cells>> {
-        let Self { runtime, wire, timeout } = self;
+        let Self { runtime, wire, timeout, .. } = self;
         runtime.block_on(limited(*timeout, wire.plain(sql)))
     }
 
@@ -185,7 +204,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::rows`].
     pub fn execute(&mut self, sql: &str) -> Result<()> {
-        let Self { runtime, wire, timeout } = self;
+        let Self { runtime, wire, timeout, .. } = self;
         runtime.block_on(limited(*timeout, wire.execute(sql)))
     }
 

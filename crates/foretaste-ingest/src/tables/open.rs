@@ -9,6 +9,7 @@ use super::judge::bucket_of;
 use super::layout::Layout;
 use super::page::Page;
 use super::schema::{Class, Schema};
+use super::slow::Watch;
 use super::sql::{Range, Statement, Writer};
 use super::state::TableState;
 
@@ -40,6 +41,8 @@ impl<'a> Open<'a> {
     /// naming a table or column that is gone.
     pub(super) fn begin(source: &SourceConfig, url: &str, table: &'a TableConfig) -> Result<Self> {
         let mut snapshot = Connection::snapshot(url, source.statement_timeout_s)?;
+        let key = format!("{}/{}", source.name, table.name());
+        snapshot.watch = Watch::new(&key, source.slow_statement_ms);
         let behind_s = snapshot.behind_s()?;
         if behind_s > u64::from(source.max_lag_s) {
             let text = format!("the replica is {behind_s} s behind; `max_lag_s` allows fewer");
@@ -48,7 +51,6 @@ impl<'a> Open<'a> {
         let schema = Schema::read(&mut snapshot, table)?;
         let state = TableState { at: String::new(), columns: schema.used(table)? };
         let now_ms = now_ms(&mut snapshot)?;
-        let key = format!("{}/{}", source.name, table.name());
         let (from, to, later) = (None, String::new(), String::new());
         Ok(Self {
             key,

@@ -15,6 +15,7 @@ mod loads;
 mod proof;
 mod replica;
 mod servers;
+mod slow;
 mod traps;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use foretaste_core::{Error, ErrorKind};
 use foretaste_ingest::tables::{PresetConfig, SourceConfig};
 use foretaste_store::{RowChanges, RowStore};
 
+use crate::logging;
 use crate::run::Run;
 
 pub mod args;
@@ -29,6 +30,7 @@ pub fn run(run: &Run, args: &ExtractArgs) -> Result<()> {
         print!("{}", PresetConfig::Named(name.clone()).text()?);
         return Ok(());
     }
+    logging::start(run.json);
     let sources = chosen(run, &args.sources)?;
     fs_err::create_dir_all(&run.data)?;
     let store = run.store_for_writing()?;

@@ -1,7 +1,7 @@
 //! `foretaste serve`: the server until SIGTERM or Ctrl-C.
 #![allow(clippy::print_stdout)] // where it listens is the result
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::extract::Extraction;
 use crate::cli::ServeArgs;
+use crate::logging;
 use crate::run::Run;
 
 mod following;
@@ -21,7 +22,7 @@ use following::Following;
 
 /// Serves the current bundle and whatever becomes current later.
 pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
-    start_logging(run.json);
+    logging::start(run.json);
     let mut config = run.config.serve.clone();
     config.listen = args.listen.unwrap_or(config.listen);
     config.admin_listen = args.admin_listen.or(config.admin_listen);
@@ -75,15 +76,4 @@ pub fn serve(
         }
         Ok(())
     })
-}
-
-/// Logs go to standard error: JSON for machines, else lines. `RUST_LOG` sets the level.
-fn start_logging(json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-    let builder = builder.with_writer(std::io::stderr);
-    // Only the first call in a process counts; `demo` may have made it.
-    let _ = if json { builder.json().try_init() } else { builder.try_init() };
 }
