@@ -34,6 +34,8 @@ pub struct ServerOptions {
     pub url: String,
     /// Connections at most; one of them writes.
     pub connections: u32,
+    /// Connections that are there before they are needed; lost ones are again after `idle_timeout`.
+    pub min_connections: u32,
     /// How long a request waits for a free connection.
     pub acquire_timeout: Duration,
     /// A connection that was idle so long is closed.
@@ -55,6 +57,7 @@ impl Default for ServerOptions {
         Self {
             url: String::new(),
             connections: 8,
+            min_connections: 0,
             acquire_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
             max_lifetime: Duration::from_secs(1_800),

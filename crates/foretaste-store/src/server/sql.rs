@@ -86,6 +86,7 @@ impl Database {
         let lock_timeout = options.lock_timeout;
         let pool = PoolOptions::<Any>::new()
             .max_connections(options.connections.max(2))
+            .min_connections(options.min_connections)
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(options.idle_timeout)
             .max_lifetime(options.max_lifetime)

@@ -6,6 +6,7 @@ mod crash;
 mod embedded;
 mod events;
 mod imports;
+mod pool;
 mod server;
 #[allow(dead_code, reason = "shared with tests of extraction")]
 #[path = "../../../foretaste-ingest/tests/tables/servers.rs"]

@@ -16,6 +16,8 @@ pub struct StoreSection {
     pub url_file: String,
     /// Connections at most.
     pub connections: u32,
+    /// Connections that are there before they are needed.
+    pub min_connections: u32,
     /// Wait for a free connection.
     pub acquire_timeout_s: u64,
     /// Wait for what another transaction holds.
@@ -39,6 +41,7 @@ impl StoreSection {
         }
         let bounds = [
             ("connections", u64::from(self.connections), 2, 1_000),
+            ("min_connections", u64::from(self.min_connections), 0, u64::from(self.connections)),
             ("acquire_timeout_s", self.acquire_timeout_s, 1, 3_600),
             ("lock_timeout_s", self.lock_timeout_s, 1, 3_600),
             ("idle_timeout_s", self.idle_timeout_s, 1, 86_400),
@@ -63,6 +66,7 @@ impl StoreSection {
         Ok(Some(ServerOptions {
             url,
             connections: self.connections,
+            min_connections: self.min_connections,
             acquire_timeout: Duration::from_secs(self.acquire_timeout_s),
             lock_timeout: Duration::from_secs(self.lock_timeout_s),
             idle_timeout: Duration::from_secs(self.idle_timeout_s),
