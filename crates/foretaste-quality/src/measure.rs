@@ -11,7 +11,7 @@ mod events;
 mod sample;
 mod tally;
 
-use foretaste_core::{EventBatch, Item, TimeMs, User};
+use foretaste_core::{EventBatch, Item, TimeMs, User, time};
 
 use crate::profile::{Profile, Week};
 use crate::{DAY_MS, HOUR_MS, QualityConfig};
@@ -60,7 +60,7 @@ impl Measure {
     /// Begins; `now_ms` is the time that ages are measured from.
     pub fn new(config: &QualityConfig, now_ms: TimeMs) -> Self {
         let ahead = (config.ahead_hours * HOUR_MS as f64) as TimeMs;
-        let first_ms = days_to_year(config.first_year) * DAY_MS;
+        let first_ms = time::day_of(config.first_year.into(), 1, 1).unwrap_or_default() * DAY_MS;
         let times = Times { first_ms, last_ms: now_ms.saturating_add(ahead).max(first_ms) };
         Self {
             now_ms,
@@ -148,23 +148,9 @@ fn in_week(users: &Tally, items: &Tally, week: Option<u16>) -> Week {
     }
 }
 
-/// Days from 1970 to the first of January of a year.
-fn days_to_year(year: i32) -> i64 {
-    let before = i64::from(year) - 1;
-    365 * (before - 1969) + (before / 4 - 492) - (before / 100 - 19) + (before / 400 - 4)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn years_begin_on_their_day() {
-        assert_eq!(
-            [1970, 1971, 1973, 2000, 2001, 2026].map(days_to_year),
-            [0, 365, 1096, 10_957, 11_323, 20_454]
-        );
-    }
 
     #[test]
     fn times_are_believed_within_their_bounds() {
