@@ -12,7 +12,7 @@
 -- column user_repeat_share: Share of events on items that had been looked at before in the window.
 SELECT user_id, as_of,
        count(*) AS user_items_30d,
-       count(DISTINCT category) AS user_categories_30d,
+       sum(is_new_category) AS user_categories_30d,
        CAST(max(in_category) AS DOUBLE) / sum(events) AS user_top_category_share,
        sum(price * events) / nullif(sum(CASE WHEN price IS NULL THEN 0 ELSE events END), 0)
            AS user_mean_price,
@@ -22,7 +22,10 @@ SELECT user_id, as_of,
        CAST(sum(events - 1) AS DOUBLE) / sum(events) AS user_repeat_share
 FROM (
     SELECT user_id, as_of, category, price, events, orders,
-           sum(events) OVER (PARTITION BY user_id, as_of, category) AS in_category
+           sum(events) OVER (PARTITION BY user_id, as_of, category) AS in_category,
+           CASE WHEN category IS NOT NULL
+                 AND row_number() OVER (PARTITION BY user_id, as_of, category) = 1
+               THEN 1 ELSE 0 END AS is_new_category
     FROM (
         SELECT h.user_id, h.as_of, h.item_id, i.category, i.price, count(*) AS events,
                count(*) FILTER (WHERE h.kind = 'order') AS orders
