@@ -1,6 +1,7 @@
 //! Notices as the bodies that receivers take.
 
 use foretaste_core::TimeMs;
+use foretaste_core::time::{DAY_MS, date};
 use serde_json::{Value, json};
 
 use crate::{Notice, Severity};
@@ -61,11 +62,11 @@ pub fn alertmanager(notices: &[Notice], now_ms: TimeMs, hold_ms: TimeMs) -> Valu
 
 /// A time as RFC 3339 writes it, in UTC.
 fn rfc3339(time_ms: TimeMs) -> String {
-    let (day, of_day) = (time_ms.div_euclid(86_400_000), time_ms.rem_euclid(86_400_000));
+    let (day, of_day) = (time_ms.div_euclid(DAY_MS), time_ms.rem_euclid(DAY_MS));
     let (seconds, ms) = (of_day / 1_000, of_day % 1_000);
     let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    let date = foretaste_core::time::date(day);
-    format!("{date}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    let day = date(day);
+    format!("{day}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 #[cfg(test)]

@@ -25,8 +25,7 @@ pub use sql::{Dialect, Schema, write_sql};
 pub use stream::generate;
 pub use write::{EVENTS_FILE, ITEMS_FILE, SPEC_FILE, USERS_FILE, write_parquet};
 
-/// Milliseconds of a day.
-pub(crate) const DAY_MS: TimeMs = 86_400_000;
+pub(crate) use foretaste_core::time::DAY_MS;
 
 /// What to generate. Equal specs give equal data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,8 @@ mod measure;
 mod profile;
 mod report;
 
+pub(crate) use foretaste_core::time::DAY_MS;
+
 pub use check::check;
 pub use config::{Bounds, Limit, Limits, MaxAge, QualityConfig, Required};
 pub use html::page;
@@ -24,5 +26,3 @@ pub use report::{Check, Report, Skipped, Unit, Verdict};
 
 /// Milliseconds of an hour.
 pub(crate) const HOUR_MS: i64 = 3_600_000;
-/// Milliseconds of a day.
-pub(crate) const DAY_MS: i64 = 86_400_000;

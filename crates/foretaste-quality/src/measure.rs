@@ -84,7 +84,7 @@ impl Measure {
     /// Takes a batch of events. Contexts are not looked at.
     ///
     /// # Cost
-    /// About 30 ns an event.
+    /// Less than 130 ns an event, which reading and measuring take together.
     pub fn events(&mut self, batch: &EventBatch) {
         self.events.add(batch);
     }

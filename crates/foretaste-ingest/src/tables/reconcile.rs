@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use foretaste_core::{Error, Limits, Result, TimeMs};
+use foretaste_core::time::DAY_MS;
+use foretaste_core::{Error, Limits, Result};
 use foretaste_store::{RowStep, UNDATED};
 
 use super::config::TableConfig;
@@ -15,8 +16,6 @@ use super::pass::{Reader, TableReport, Work};
 use super::records::Nothing;
 use super::schema::Class;
 use super::sql::Range;
-
-const DAY_MS: TimeMs = 86_400_000;
 
 impl Reader<'_> {
     /// Compares every bucket of a table up to its watermark with the store, and repairs those

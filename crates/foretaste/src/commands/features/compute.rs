@@ -1,6 +1,7 @@
 //! `foretaste features build`: values of feature sets as of a time.
 
 use anyhow::Result;
+use foretaste_core::time::DAY_MS;
 use foretaste_core::{Error, TimeMs};
 use foretaste_features::lake::Inputs;
 use foretaste_features::{Built, Checked, Mode, as_of, build};
@@ -12,7 +13,6 @@ use crate::run::now_ms;
 
 /// What `--as-of` takes beside a time.
 const LATEST: &str = "latest";
-const DAY_MS: i64 = 86_400_000;
 
 /// Fills the lake, then computes; a set whose values are made is kept whatever comes after it.
 pub fn run(work: &Work<'_>, args: &BuildArgs) -> Result<()> {
