@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, say why it skips")]
 
 mod bench;
+mod conformance;
 mod crash;
 mod embedded;
 mod events;
@@ -13,7 +14,7 @@ mod server;
 mod servers;
 mod upkeep;
 
-use foretaste_store::{EmbeddedOptions, EmbeddedStore, MemoryStore, conformance};
+use foretaste_store::{EmbeddedOptions, EmbeddedStore, MemoryStore};
 
 #[test]
 fn the_memory_store_conforms() {

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foretaste_core::{ErrorKind, Event};
-use foretaste_store::{ServerOptions, ServerStore, Store, conformance};
+use foretaste_store::{ServerOptions, ServerStore, Store};
 
 use crate::bench::{Bench, open};
+use crate::conformance;
 use crate::events::{batch, event, import, source, users};
 use crate::servers::Kind;
 

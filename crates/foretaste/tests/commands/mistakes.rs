@@ -2,24 +2,16 @@
 
 use crate::program::{Place, lists};
 
-#[track_caller]
-fn check(place: &Place, args: &str, said: &[&str]) {
-    let error = place.fail(args);
-    for part in said {
-        assert!(error.contains(part), "{args}: {error}");
-    }
-}
-
 #[test]
 fn files_that_are_not_what_was_said() {
     let place = Place::new();
-    check(&place, "import nothing.csv", &["there is no file or folder nothing.csv"]);
+    place.refuses("import nothing.csv", &["there is no file or folder nothing.csv"]);
     assert!(!place.path("data").exists(), "a mistake leaves nothing behind");
     place.file("e.csv", "uid,sku,ts\nu1,a,1\n");
-    check(&place, "import e.csv --map user=nope", &["\"nope\"", "uid, sku, ts"]);
+    place.refuses("import e.csv --map user=nope", &["\"nope\"", "uid, sku, ts"]);
     place.file("bad.csv", "user,item,time\nu1,a,never\nu2,,5\n");
     let said = ["2 of 2 rows are bad", "nothing was imported", "data/quarantine/"];
-    check(&place, "import bad.csv", &said);
+    place.refuses("import bad.csv", &said);
     let kept = fs_err::read_dir(place.path("data/quarantine")).unwrap().next().unwrap().unwrap();
     let kept = fs_err::read_to_string(kept.path()).unwrap();
     assert!(kept.contains("never") && kept.contains("bad_time"), "{kept}");
@@ -28,15 +20,15 @@ fn files_that_are_not_what_was_said() {
 #[test]
 fn commands_without_their_data() {
     let place = Place::new();
-    check(&place, "train", &["data holds no data", "import"]);
+    place.refuses("train", &["data holds no data", "import"]);
     place.file("t.txt", &lists(20));
     place.run("import --format lists t.txt");
     for command in ["recommend u1", "recommend --all-users --output o.txt", "evaluate --bundle x"] {
         let error = place.fail(command);
         assert!(error.starts_with("foretaste: ") || error.starts_with("error: "), "{error}");
     }
-    check(&place, "recommend u1", &["train"]);
-    check(&place, "train --profile quick", &["quick", "fast", "accurate"]);
+    place.refuses("recommend u1", &["train"]);
+    place.refuses("train --profile quick", &["quick", "fast", "accurate"]);
 }
 
 #[test]
@@ -44,20 +36,20 @@ fn settings_that_do_not_exist() {
     let place = Place::new();
     place.file("c.toml", "[serve]\nlistne = 3\n[train]\nthreads = \"two\"\n");
     let said = ["2 problem", "serve.listne", "did you mean `listen`", "train.threads"];
-    check(&place, "--config c.toml train", &said);
+    place.refuses("--config c.toml train", &said);
 }
 
 #[test]
 fn databases_that_are_not_there() {
     let place = Place::new();
-    check(&place, "extract --once", &["no [[source]]", "docs/extraction.md"]);
+    place.refuses("extract --once", &["no [[source]]", "docs/extraction.md"]);
     let table = "table = \"t\"\nentity = \"events\"\nkind = \"view\"\nid = [\"id\"]\n\
                  watermark = \"w\"\nfields = { user = \"u\", item = \"i\", time = \"t\" }\n";
     let of = |url: &str| format!("[[source]]\nname = \"x\"\n{url}\n[[source.tables]]\n{table}");
     place.file("env.toml", &of("url_env = \"FORETASTE_TEST_NO_SUCH_URL\""));
-    check(&place, "--config env.toml extract --once", &["FORETASTE_TEST_NO_SUCH_URL", "set it"]);
+    place.refuses("--config env.toml extract --once", &["FORETASTE_TEST_NO_SUCH_URL", "set it"]);
     place.file("url", "mysql://root@127.0.0.1:1/x");
     place.file("file.toml", &of("url_file = \"url\""));
     let said = ["x/t", "cannot be reached"];
-    check(&place, "--config file.toml extract --once", &said);
+    place.refuses("--config file.toml extract --once", &said);
 }

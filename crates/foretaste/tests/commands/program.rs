@@ -52,6 +52,15 @@ impl Place {
         text(&stderr)
     }
 
+    /// A command that must fail, with all of `said` in what it says.
+    #[track_caller]
+    pub(crate) fn refuses(&self, args: &str, said: &[&str]) {
+        let error = self.fail(args);
+        for part in said {
+            assert!(error.contains(part), "{args}: {error}");
+        }
+    }
+
     pub(crate) fn serve(&self) -> Server {
         let log = fs_err::File::create(self.path("log")).unwrap().into_parts().0;
         let mut command = self.command("serve --listen 127.0.0.1:0");

@@ -6,26 +6,18 @@ use std::process::{Command, Stdio};
 use crate::program::{Place, text};
 use crate::{NOON, json, marketplace};
 
-#[track_caller]
-fn check(place: &Place, args: &str, said: &[&str]) {
-    let error = place.fail(args);
-    for part in said {
-        assert!(error.contains(part), "{args}: {error}");
-    }
-}
-
 #[test]
 fn commands_without_data() {
     let place = Place::new();
-    check(&place, "features build", &["data holds no data", "import"]);
+    place.refuses("features build", &["data holds no data", "import"]);
     assert!(!place.path("data").exists(), "a mistake leaves nothing behind");
     let place = marketplace();
     for command in ["check", "rows --output r.parquet", "build --no-sync"] {
-        check(&place, &format!("features {command}"), &["is empty", "`foretaste features sync`"]);
+        place.refuses(&format!("features {command}"), &["is empty", "`foretaste features sync`"]);
     }
-    check(&place, "features build --as-of soon", &["\"soon\" is no time", "2026-06-01"]);
-    check(&place, "features build nothing", &["\"nothing\"", "there are: item_activity"]);
-    check(&place, "features show nothing", &["\"nothing\"", "there are: item_activity"]);
+    place.refuses("features build --as-of soon", &["\"soon\" is no time", "2026-06-01"]);
+    place.refuses("features build nothing", &["\"nothing\"", "there are: item_activity"]);
+    place.refuses("features show nothing", &["\"nothing\"", "there are: item_activity"]);
 }
 
 #[test]
@@ -35,19 +27,19 @@ fn feature_sets_that_are_wrong_are_named_by_file_and_line() {
     fs_err::create_dir(place.path("mine")).unwrap();
     let config = place.file("foretaste.toml", "[features]\nfolder = \"mine\"\n");
     let with = |command: &str| format!("--config {} features {command}", config.display());
-    check(&place, &with("check"), &["mine holds no *.sql file", "features init"]);
+    place.refuses(&with("check"), &["mine holds no *.sql file", "features init"]);
     place.file("mine/f.sql", "-- feature: f\n-- entity: house\n");
-    check(&place, &with("check"), &["mine/f.sql:2: entity is \"house\""]);
+    place.refuses(&with("check"), &["mine/f.sql:2: entity is \"house\""]);
     let head = "-- feature: f\n-- entity: user\n-- class: static\n-- description: d\n\
                 -- column views: Views.\n";
     place.file("mine/f.sql", &format!("{head}SELECT user_id, as_of, nothing FROM history\n"));
     for command in ["check", "build", "rows --output r.parquet"] {
-        check(&place, &with(command), &["mine/f.sql:6", "nothing"]);
+        place.refuses(&with(command), &["mine/f.sql:6", "nothing"]);
     }
     let all =
         "SELECT user_id, max(as_of) AS as_of, count(*) AS views FROM history GROUP BY user_id";
     place.file("mine/f.sql", &format!("{head}{all}\n"));
-    check(&place, &with("build"), &["mine/f.sql:6", "GROUP BY must name user_id, as_of"]);
+    place.refuses(&with("build"), &["mine/f.sql:6", "GROUP BY must name user_id, as_of"]);
     assert!(!place.path("data/tables/features_f").exists(), "nothing was computed");
 }
 
@@ -59,17 +51,17 @@ fn a_bucket_that_cannot_be_asked() {
         format!("--config {} features build", config.display())
     };
     let build = with("access_key_env = \"FORETASTE_TEST_NO_KEY\"\n");
-    check(&place, &build, &["the environment has no FORETASTE_TEST_NO_KEY", "lake.keys_file"]);
+    place.refuses(&build, &["the environment has no FORETASTE_TEST_NO_KEY", "lake.keys_file"]);
     place.file("keys", "only-one\n");
-    check(&place, &with("keys_file = \"keys\"\n"), &["keys must hold two lines"]);
+    place.refuses(&with("keys_file = \"keys\"\n"), &["keys must hold two lines"]);
     place.file("keys", "access\nsecret\n");
     // Nobody listens at port 1.
     let nobody = "keys_file = \"keys\"\nendpoint = \"http://127.0.0.1:1\"\n";
-    check(&place, &with(nobody), &["lake.endpoint is http", "lake.allow_http"]);
+    place.refuses(&with(nobody), &["lake.endpoint is http", "lake.allow_http"]);
     let build = with(&format!("{nobody}allow_http = true\n"));
-    check(&place, &build, &["s3://bucket/lake", "is the endpoint right?"]);
+    place.refuses(&build, &["s3://bucket/lake", "is the endpoint right?"]);
     place.file("g.toml", "[lake]\nurl = \"gs://bucket/lake\"\n");
-    check(&place, "--config g.toml features build", &["gs:// is not known", "s3://"]);
+    place.refuses("--config g.toml features build", &["gs:// is not known", "s3://"]);
 }
 
 /// Number of files below a folder.
@@ -155,11 +147,11 @@ fn a_full_disk_loses_nothing() {
     // As much as there is: the write ends with an error.
     let _ = fs_err::write(&filler, vec![0; 4 << 20]);
     let build = with("features build --no-sync --as-of 2026-06-01T12:00:00Z user_activity");
-    check(&place, &build, &["small/tables/features_user_activity", "check free space"]);
+    place.refuses(&build, &["small/tables/features_user_activity", "check free space"]);
     assert_eq!(place.run(&show), values, "the values are as they were");
     place.file("late.csv", "user,item,time,kind\nnew,i1,2026-05-31T11:00:00Z,order\n");
     place.run("import late.csv");
-    check(&place, &with("features sync"), &["small/tables/events", "check free space"]);
+    place.refuses(&with("features sync"), &["small/tables/events", "check free space"]);
     fs_err::remove_file(&filler).unwrap();
     assert_eq!(json(&place, &with("features sync"))["events"], 20_001);
     place.run(&build);

@@ -1,16 +1,15 @@
-//! What every store must do, as checks that run on any implementation. A new one (Postgres,
-//! MySQL) calls [`run`] from its tests with a function that makes an empty store.
+//! What every store must do, as checks that run on any implementation: its tests call [`run`] with
+//! a function that makes an empty store.
 
 mod catalogue;
 mod events;
 mod loads;
 mod rows;
 
-use foretaste_core::{Event, EventBatch, EventContext, Result};
+use foretaste_core::{Event, EventContext, Result};
+use foretaste_store::{Columns, RowStore, Store};
 
-use crate::Columns;
-use crate::rows::RowStore;
-use crate::store::{Source, Store};
+use crate::events::{batch, event, source};
 
 /// One check: its name, and what panics or fails when the store is wrong.
 type Check = (&'static str, fn(&dyn Store) -> Result<()>);
@@ -52,7 +51,7 @@ const CHECKS: [Check; 16] = [
 ///
 /// # Panics
 /// When a check fails; the message names it.
-pub fn run(make: &mut dyn FnMut() -> Box<dyn Store>) {
+pub(crate) fn run(make: &mut dyn FnMut() -> Box<dyn Store>) {
     for (name, check) in CHECKS {
         let store = make();
         run_one(name, || check(&*store));
@@ -63,7 +62,7 @@ pub fn run(make: &mut dyn FnMut() -> Box<dyn Store>) {
 ///
 /// # Panics
 /// When a check fails; the message names it.
-pub fn run_rows(make: &mut dyn FnMut() -> Box<dyn RowStore>) {
+pub(crate) fn run_rows(make: &mut dyn FnMut() -> Box<dyn RowStore>) {
     for (name, check) in ROW_CHECKS {
         let store = make();
         run_one(name, || check(&*store));
@@ -80,13 +79,6 @@ fn run_one(name: &str, check: impl FnOnce() -> Result<()>) {
             panic!("conformance: {name}: {}", text.unwrap_or_default());
         }
     }
-}
-
-/// An event of `user` and `item` at `time_ms`.
-fn event(user: &str, item: &str, time_ms: i64) -> Event {
-    let (event_id, value, context) = (None, 1.0, None);
-    let (user, item, kind) = (user.to_owned(), item.to_owned(), "view".to_owned());
-    Event { event_id, user, item, kind, value, time_ms, context }
 }
 
 fn with_id(event: Event, id: &str) -> Event {
@@ -124,11 +116,8 @@ fn tail_of(store: &dyn Store, after: u64) -> Result<(Vec<(u64, String)>, u64)> {
 }
 
 fn import(store: &dyn Store, name: &str, events: &[Event]) -> Result<()> {
-    let mut batch = EventBatch::default();
-    events.iter().for_each(|event| batch.push(event));
-    let source = Source { name: name.to_owned(), digest: format!("digest of {name}") };
-    let mut bulk = store.bulk(&source)?;
-    bulk.write(&batch)?;
+    let mut bulk = store.bulk(&source(name))?;
+    bulk.write(&batch(events))?;
     let outcome = bulk.commit()?;
     assert_eq!(outcome.events, events.len() as u64);
     Ok(())

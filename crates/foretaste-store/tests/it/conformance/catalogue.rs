@@ -1,8 +1,7 @@
 //! Checks of items, users and control state.
 
 use foretaste_core::{ErrorKind, Item, Limits, Result, User};
-
-use crate::store::Store;
+use foretaste_store::Store;
 
 fn item(id: &str) -> Item {
     Item { item_id: id.to_owned(), title: format!("title of {id}"), ..Item::default() }

@@ -1,9 +1,9 @@
 //! Rows of outside tables.
 
 use foretaste_core::{Event, Item, Result, User};
+use foretaste_store::{Record, Row, RowBucket, RowChanges, RowOutcome, RowStep, RowStore};
 
 use super::{event, stored};
-use crate::rows::{Record, Row, RowBucket, RowChanges, RowOutcome, RowStep, RowStore};
 
 pub(super) fn row(id: &str, digest: u64, record: Record) -> Row {
     Row { row: id.to_owned(), bucket: (digest % 2) as i64, digest, record }

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 
 use foretaste_core::{Error, ErrorKind, Result};
+use foretaste_store::{Record, Row, RowBucket, RowChanges, RowLoad, RowStore};
 
 use super::rows::{items_of, outcome, row, step, view};
-use crate::rows::{Record, Row, RowBucket, RowChanges, RowLoad, RowStore};
 
 fn load(rows: &[Row], watermark: &str) -> RowLoad {
     let mut load = RowLoad { watermark: Some(watermark.to_owned()), ..RowLoad::default() };
@@ -13,8 +13,14 @@ fn load(rows: &[Row], watermark: &str) -> RowLoad {
         load.names.push(&row.row);
         load.bucket.push(row.bucket);
         load.digest.push(row.digest);
-        load.event.push(row.record.event().map(|_| load.events.len() as u32));
-        row.record.event().into_iter().for_each(|event| load.events.push(event));
+        let number = load.events.len() as u32;
+        match &row.record {
+            Record::Event(event) => {
+                load.events.push(event);
+                load.event.push(Some(number));
+            }
+            _ => load.event.push(None),
+        }
     }
     load
 }

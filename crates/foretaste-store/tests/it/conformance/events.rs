@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use foretaste_core::{ErrorKind, Event, EventBatch, Limits, Result};
+use foretaste_core::{ErrorKind, Event, Limits, Result};
+use foretaste_store::{Columns, Source, Store};
 
-use super::{event, import, stored, tail_of, with_context, with_id};
-use crate::Columns;
-use crate::store::{Source, Store};
+use super::{batch, event, import, stored, tail_of, with_context, with_id};
 
 pub(super) fn read_back(store: &dyn Store) -> Result<()> {
     let events = [
@@ -138,8 +137,7 @@ pub(super) fn seal(store: &dyn Store) -> Result<()> {
 
 pub(super) fn bulk(store: &dyn Store) -> Result<()> {
     let events: Vec<Event> = (0..30).map(|i| event("u", &format!("{i:02}"), i)).collect();
-    let mut batch = EventBatch::default();
-    events.iter().for_each(|event| batch.push(event));
+    let batch = batch(&events);
     let source = Source { name: "file".to_owned(), digest: "d".to_owned() };
     let mut dropped = store.bulk(&source)?;
     dropped.write(&batch)?;
