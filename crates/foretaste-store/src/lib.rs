@@ -3,9 +3,10 @@
 //! [`EmbeddedStore`] is the default: a folder with an event log (acknowledged events survive a
 //! crash), Parquet segments (bulk imports and sealed events) and an SQLite catalogue.
 //! [`ServerStore`] keeps all in tables of a PostgreSQL, MySQL or MariaDB server, which many
-//! processes may share. [`MemoryStore`] keeps nothing and serves tests. All pass one
-//! conformance suite (`tests/it/conformance.rs`), as every further implementation must. [`load()`] turns a store into the one sorted
-//! batch of events that training reads. The crate knows nothing about HTTP, models or the clock.
+//! processes may share. [`MemoryStore`] keeps nothing and serves tests. All pass one conformance
+//! suite (`tests/it/conformance.rs`), as every further implementation must. [`load()`] turns a
+//! store into the one sorted batch of events that training reads. The crate knows nothing about
+//! HTTP, models or the clock.
 
 mod catalogue;
 mod embedded;
