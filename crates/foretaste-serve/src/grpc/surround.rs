@@ -18,6 +18,7 @@ use crate::http::answering::Terms;
 use crate::http::class::class;
 use crate::http::envelope::{account_as, name};
 use crate::http::told::{Told, wants_fresh};
+use crate::stages::StageTimes;
 
 const TIMEOUT: &str = "grpc-timeout";
 /// As many digits as the protocol allows.
@@ -60,7 +61,8 @@ pub(super) async fn surround(
     };
     name(&mut response, &told);
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
-    account_as(&app, ("GRPC", route, http_status(code)), &told, &response);
+    let times = response.extensions().get::<Arc<StageTimes>>();
+    account_as(&app, ("GRPC", route, http_status(code)), &told, times);
     response
 }
 

@@ -23,53 +23,17 @@ pub(crate) fn class(headers: &HeaderMap) -> Result<Urgency, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use axum::body::Body;
     use axum::extract::Request;
-    use foretaste_bundle::{BundleContents, ManifestHead, Popularity};
-    use foretaste_cache::CacheConfig;
-    use foretaste_core::{Csr, IdTable, Interactions, Item};
-    use foretaste_pipeline::Scenes;
-    use foretaste_store::MemoryStore;
     use hyper::header::{HeaderValue, RETRY_AFTER};
     use serde_json::json;
     use tower::ServiceExt;
 
     use super::*;
-    use crate::app::App;
-    use crate::config::ServeConfig;
+    use crate::http::testing::app;
     use crate::http::{Front, Listener};
-
-    /// Three items, one user.
-    fn contents() -> BundleContents {
-        let item = |i| Item { item_id: format!("i{i}"), ..Item::default() };
-        BundleContents {
-            manifest: ManifestHead { profile: "test".into(), ..ManifestHead::default() },
-            items: (0..3).map(item).collect(),
-            users: IdTable::from_iter(["u".to_owned()]),
-            histories: Interactions {
-                matrix: Csr::from_rows(3, [vec![(0, 1.0)]]),
-                last_ms: vec![1],
-                ..Interactions::default()
-            },
-            popularity: Popularity::zeros(3),
-            ..BundleContents::default()
-        }
-    }
-
-    fn app(folder: &std::path::Path) -> Arc<App> {
-        let id = foretaste_bundle::write(folder, &contents()).expect("bundle");
-        foretaste_bundle::activate(folder, &id).expect("activate");
-        let cache = CacheConfig { enabled: false, ..CacheConfig::default() };
-        let config =
-            ServeConfig { cpu_threads: 1, queue_target_ms: 10, cache, ..Default::default() };
-        let store = Arc::new(MemoryStore::new());
-        let app = App::open(config, store, folder.to_owned(), Scenes::built_in()).expect("app");
-        app.bundles.follow_current().expect("the bundle");
-        Arc::new(app)
-    }
 
     /// What is given up first stands first: a class, and what it asks for.
     fn requests() -> [Request; 4] {
@@ -86,7 +50,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_may_be_given_up_is_refused_in_order_and_told_when_to_come_back() {
         let folder = tempfile::tempdir().expect("folder");
-        let app = app(folder.path());
+        let app = app(folder.path(), false);
         let listener = Listener { clients: true, operators: false, metrics: false };
         let router = Front::new(&app, listener).router();
         for (waiting, n_refused) in [(0, 0), (5, 1), (10, 2), (20, 3), (40, 4)] {

@@ -25,7 +25,11 @@ impl Encoding {
 
     /// The form that the client likes best, of equals the first of ours; `None`: as it is.
     pub(crate) fn accepted(headers: &HeaderMap) -> Option<Self> {
-        let accepts = headers.get(ACCEPT_ENCODING)?.to_str().ok()?;
+        Self::liked(headers.get(ACCEPT_ENCODING)?.to_str().ok()?)
+    }
+
+    /// The same for the header's text.
+    pub(crate) fn liked(accepts: &str) -> Option<Self> {
         let liking = |encoding: &Self| liking(accepts, encoding.token());
         let mut best = None;
         for encoding in Self::ALL {

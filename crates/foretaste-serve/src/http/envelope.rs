@@ -26,8 +26,10 @@ use crate::metrics::RequestLabels;
 use crate::net::connection::AmbiguousLength;
 use crate::stages::StageTimes;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(crate) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+pub(crate) const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
 const MOST_URI_BYTES: usize = 48 << 10;
 const MOST_ID_BYTES: usize = 64;
 
@@ -76,20 +78,20 @@ pub(crate) fn account(
     told: &Told,
     response: &Response,
 ) {
-    account_as(app, (method, route, response.status().as_u16()), told, response);
+    let times = response.extensions().get::<Arc<StageTimes>>();
+    account_as(app, (method, route, response.status().as_u16()), told, times);
 }
 
-/// The same for a response whose HTTP status says nothing.
+/// The same for a response of which this is known.
 pub(crate) fn account_as(
     app: &App,
     (method, route, status): (&'static str, &'static str, u16),
     told: &Told,
-    response: &Response,
+    times: Option<&Arc<StageTimes>>,
 ) {
     let elapsed = told.started.elapsed();
     let labels = RequestLabels { method, route, status };
     app.metrics.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
-    let times = response.extensions().get::<Arc<StageTimes>>();
     log(&labels, told, (elapsed, millis(app.config.slow_ms)), times);
 }
 
@@ -157,9 +159,8 @@ pub(crate) fn finish(app: &App, response: &mut Response, told: &Told) {
     if let Some(value) = timing.and_then(|text| HeaderValue::try_from(text).ok()) {
         headers.insert(SERVER_TIMING, value);
     }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let private = HeaderValue::from_static("private, no-store");
-    headers.entry(CACHE_CONTROL).or_insert(private);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.entry(CACHE_CONTROL).or_insert(PRIVATE);
     cors::finish(headers, &app.config.cors_origins, told.origin.as_ref());
 }
 
@@ -172,19 +173,31 @@ pub(crate) fn name(response: &mut Response, told: &Told) {
 
 /// The client's id where it is a plain word, else a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> String {
-    let plain = |id: &&str| {
-        (1..=MOST_ID_BYTES).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
-    let given = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(plain);
+    request_id_of(headers.get(REQUEST_ID).map(HeaderValue::as_bytes))
+}
+
+/// The same for the header's bytes.
+pub(crate) fn request_id_of(given: Option<&[u8]>) -> String {
+    let given = given.filter(|id| (1..=MOST_ID_BYTES).contains(&id.len()) && is_word(id));
+    let given = given.and_then(|id| std::str::from_utf8(id).ok());
     given.map_or_else(random_hex, str::to_owned)
+}
+
+/// Letters, digits, `-`, `_` and `.`: what needs no decoding anywhere.
+pub(crate) fn is_word(bytes: &[u8]) -> bool {
+    bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 /// Sixteen hexadecimal digits that do not repeat and cannot be guessed from outside.
 pub(crate) fn random_hex() -> String {
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("{:016x}", KEYS.hash_one(COUNT.fetch_add(1, Relaxed)))
+    hex(KEYS.hash_one(COUNT.fetch_add(1, Relaxed))).into_iter().map(char::from).collect()
+}
+
+/// The digits of `{:016x}`.
+pub(crate) fn hex(number: u64) -> [u8; 16] {
+    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15])
 }
 
 fn method_label(method: &Method) -> &'static str {

@@ -39,7 +39,10 @@ pub(crate) mod respond;
 mod route;
 pub(crate) mod short;
 mod table;
+#[cfg(test)]
+mod testing;
 pub(crate) mod told;
+mod wire;
 pub(crate) mod write;
 
 /// Which routes a listener has.
@@ -85,6 +88,11 @@ impl Front {
     /// An answer that is ready.
     pub(crate) fn ready(&self, request: &Request) -> Option<Response> {
         short::answer(self.app.as_ref()?, request)
+    }
+
+    /// Writes the response to a whole HTTP/1.1 head into `out`, where it is ready.
+    pub(crate) fn respond(&self, head: &[u8], out: &mut Vec<u8>) -> bool {
+        self.app.as_ref().is_some_and(|app| wire::answer(app, head, out))
     }
 
     pub(crate) fn router(&self) -> Router {

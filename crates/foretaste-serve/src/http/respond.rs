@@ -14,9 +14,11 @@ use hyper::{HeaderMap, StatusCode};
 
 use super::answering::{Answer, Held, Source, Terms};
 use super::class::class;
-use super::computing::{Question, renew};
+use super::computing::renew;
 use super::encoding::{Encoding, LEAST_BYTES};
+use super::envelope::hex;
 use super::problem::Problem;
+use super::short::Plain;
 use super::told;
 use crate::app::App;
 use crate::pressure::Urgency;
@@ -43,6 +45,20 @@ pub(crate) struct Manner {
 }
 
 impl Manner {
+    /// That of a request which says nothing beyond these headers.
+    pub(crate) fn plain(
+        began: Instant,
+        if_none_match: Option<&[u8]>,
+        accept_encoding: Option<&[u8]>,
+    ) -> Self {
+        let accepts = accept_encoding.and_then(|value| std::str::from_utf8(value).ok());
+        Self {
+            terms: Terms { no_cache: false, waits: (began, None), urgency: Urgency::Interactive },
+            if_none_match: if_none_match.and_then(|value| HeaderValue::from_bytes(value).ok()),
+            encoding: accepts.and_then(Encoding::liked),
+        }
+    }
+
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let terms = Terms {
             no_cache: told::wants_fresh(headers),
@@ -86,7 +102,8 @@ pub(crate) async fn respond(
             None => make_form(app, manner, &key, &loaded).await?,
         },
     };
-    Ok(timed(out(&pinned, manner, (source, age_seconds), form), times))
+    let ready = Ready::new(&pinned, manner, (source, age_seconds), form);
+    Ok(timed(ready.into_response(), times))
 }
 
 /// Leaves with the response where the time went.
@@ -95,21 +112,21 @@ fn timed(mut response: Response, times: Arc<StageTimes>) -> Response {
     response
 }
 
-/// The response to what was found, if it is there in the form that the client wants. Sees to the
-/// renewal where that is this request's duty.
-pub(crate) fn ready_response(
+/// What was found, if it is there in the form that the client wants. Sees to the renewal where that
+/// is this request's duty.
+pub(crate) fn ready(
     app: &Arc<App>,
     manner: &Manner,
     (key, found): (KeyBuf, Found),
-    question: Question,
-) -> Option<Response> {
+    plain: Plain<'_>,
+) -> Option<Ready> {
     let form = ready_form(app, manner, &key, &found.loaded);
-    let pinned = Arc::clone(&question.pinned);
     let (source, age_ms) = (Source::of(&found), found.loaded.age_ms);
+    let pinned = Arc::clone(&plain.pinned);
     if found.renew {
-        renew(app, key, question);
+        renew(app, key, plain.question());
     }
-    Some(out(&pinned, manner, (source, age_ms / 1_000), form?))
+    Some(Ready::new(&pinned, manner, (source, age_ms / 1_000), form?))
 }
 
 /// An answer as it is kept, as it is or compressed.
@@ -148,43 +165,77 @@ async fn compressed(app: &App, encoding: Encoding, kept: Bytes) -> Result<Form, 
     Ok(Form { encoding: Some(encoding), kept: kept.into() })
 }
 
-fn out(
-    pinned: &Pinned,
-    manner: &Manner,
-    (source, age_seconds): (Source, u64),
-    form: Form,
-) -> Response {
-    let (fingerprint, body) = unframed(&form.kept);
-    let etag = etag(fingerprint);
-    let is_known = manner.if_none_match.as_ref().is_some_and(|known| matches(known, &etag));
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.reserve(HEADERS);
-    headers.insert(ETAG, etag);
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    headers.insert(X_CACHE, HeaderValue::from_static(source.name()));
-    headers.insert(BUNDLE, pinned.bundle_header.clone());
-    if matches!(source, Source::Hit | Source::Stale) {
-        headers.insert(AGE, HeaderValue::from(age_seconds));
+/// An answer in the form that its client wants, and what its head says.
+pub(crate) struct Ready {
+    pub(crate) status: StatusCode,
+    /// Empty where the client has it already.
+    pub(crate) body: Bytes,
+    etag: HeaderValue,
+    bundle: HeaderValue,
+    source: Source,
+    age_seconds: u64,
+    encoding: Option<Encoding>,
+}
+
+impl Ready {
+    fn new(
+        pinned: &Pinned,
+        manner: &Manner,
+        (source, age_seconds): (Source, u64),
+        form: Form,
+    ) -> Self {
+        let (fingerprint, body) = unframed(&form.kept);
+        let etag = etag(fingerprint);
+        let is_known = manner.if_none_match.as_ref().is_some_and(|known| matches(known, &etag));
+        Self {
+            status: if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK },
+            body: if is_known { Bytes::new() } else { body },
+            etag,
+            bundle: pinned.bundle_header.clone(),
+            source,
+            age_seconds,
+            encoding: form.encoding,
+        }
     }
-    if is_known {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return response;
+
+    /// Calls `each` with every header of its own.
+    #[inline]
+    pub(crate) fn headers(&self, mut each: impl FnMut(HeaderName, &HeaderValue)) {
+        each(ETAG, &self.etag);
+        each(VARY, &HeaderValue::from_static("accept-encoding"));
+        each(X_CACHE, &HeaderValue::from_static(self.source.name()));
+        each(BUNDLE, &self.bundle);
+        if matches!(self.source, Source::Hit | Source::Stale) {
+            each(AGE, &HeaderValue::from(self.age_seconds));
+        }
+        if self.status == StatusCode::NOT_MODIFIED {
+            return;
+        }
+        each(CONTENT_TYPE, &JSON);
+        if let Some(encoding) = self.encoding {
+            each(CONTENT_ENCODING, &encoding.name());
+        }
     }
-    headers.insert(CONTENT_TYPE, JSON);
-    if let Some(encoding) = form.encoding {
-        headers.insert(CONTENT_ENCODING, encoding.name());
+
+    pub(crate) fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.reserve(HEADERS);
+        self.headers(|name, value| {
+            headers.insert(name, value.clone());
+        });
+        if !self.body.is_empty() {
+            *response.body_mut() = Body::from(self.body);
+        }
+        response
     }
-    *response.body_mut() = Body::from(body);
-    response
 }
 
 /// Weak, because compressed forms share it: `W/"` and sixteen hexadecimal digits.
 fn etag(fingerprint: u64) -> HeaderValue {
     let mut tag = *b"W/\"0000000000000000\"";
-    for (at, digit) in tag[3..19].iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(fingerprint >> (60 - 4 * at)) as usize & 15];
-    }
+    tag[3..19].copy_from_slice(&hex(fingerprint));
     HeaderValue::from_bytes(&tag).expect("hexadecimal digits")
 }
 

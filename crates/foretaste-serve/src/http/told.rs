@@ -29,6 +29,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// What a request says that says no more than an id.
+    pub(crate) fn plain(id: String, started: Instant) -> Self {
+        Self { id, origin: None, wants_timing: false, started, traceparent: None }
+    }
+
     pub(crate) fn of(config: &ServeConfig, request: &Request) -> Self {
         let headers = request.headers();
         Self {

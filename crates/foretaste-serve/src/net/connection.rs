@@ -83,7 +83,8 @@ pub(crate) async fn serve(
         debug!(%error, "TCP_NODELAY refused");
     }
     let activity = Arc::new(Activity::default());
-    let io = TokioIo::new(PatientIo::new(stream, Arc::clone(&activity), timeouts));
+    let ends = (stream, front.clone());
+    let io = TokioIo::new(PatientIo::new(ends, Arc::clone(&activity), timeouts));
     let tracked = Tracked { front, activity: Arc::clone(&activity) };
     let mut connection =
         std::pin::pin!(watcher.watch(builder.serve_connection(io, tracked).into_owned()));

@@ -16,9 +16,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::Activity;
-use super::head::HeadScanner;
+use super::framing::Framing;
 use crate::config::{Timeouts, millis};
+use crate::http::Front;
 
+/// Memory that a connection keeps for its next response.
+const KEPT_BYTES: usize = 16 << 10;
 const HTTP2_PREFACE_START: &[u8; 3] = b"PRI";
 
 /// What the connection is waiting for from its client.
@@ -30,29 +33,44 @@ enum Phase {
     Busy,
 }
 
-/// One client's socket with deadlines on reading and writing.
+/// One client's socket with deadlines on reading and writing. Requests whose response is ready are
+/// answered here, where hyper has nothing in hand; it never hears of them.
 pub(crate) struct PatientIo {
     stream: TcpStream,
+    front: Front,
     activity: Arc<Activity>,
     timeouts: Arc<Timeouts>,
-    scanner: HeadScanner,
+    framing: Framing,
     prefix: Vec<u8>,
     in_head: bool,
     finished_seen: u64,
+    /// Requests that were finished when hyper had last written all it had.
+    finished_flushed: u64,
+    /// Responses that are not hyper's, and how much of them the client has.
+    responses: Vec<u8>,
+    sent: usize,
     read_deadline: Deadline,
     write_deadline: Deadline,
 }
 
 impl PatientIo {
-    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>, timeouts: Arc<Timeouts>) -> Self {
+    pub(crate) fn new(
+        (stream, front): (TcpStream, Front),
+        activity: Arc<Activity>,
+        timeouts: Arc<Timeouts>,
+    ) -> Self {
         Self {
             stream,
+            front,
             activity,
             timeouts,
-            scanner: HeadScanner::default(),
+            framing: Framing::default(),
             prefix: Vec::with_capacity(HTTP2_PREFACE_START.len()),
             in_head: false,
             finished_seen: 0,
+            finished_flushed: 0,
+            responses: Vec::new(),
+            sent: 0,
             read_deadline: Deadline::default(),
             write_deadline: Deadline::default(),
         }
@@ -91,12 +109,40 @@ impl PatientIo {
         let missing = HTTP2_PREFACE_START.len() - self.prefix.len();
         self.prefix.extend_from_slice(&bytes[..missing.min(bytes.len())]);
         let busy = self.activity.started() > self.activity.finished();
-        if !busy && !self.is_http2() {
-            self.in_head = true;
-            if self.scanner.push(bytes) {
-                self.activity.mark_ambiguous_length();
+        if self.is_http2() {
+            return;
+        }
+        self.in_head |= !busy;
+        if self.framing.push(bytes) {
+            self.activity.mark_ambiguous_length();
+        }
+    }
+
+    /// Answers `bytes` where they are a request whose response is ready, and hyper has neither a
+    /// part of a request in hand nor a part of a response. The first request is always hyper's,
+    /// which has to find out what the client speaks.
+    fn answer(&mut self, bytes: &[u8]) -> bool {
+        let (started, finished) = (self.activity.started(), self.activity.finished());
+        let is_idle = started > 0 && started == finished && self.finished_flushed == finished;
+        is_idle
+            && !self.is_http2()
+            && self.framing.is_between()
+            && self.front.respond(bytes, &mut self.responses)
+    }
+
+    /// Writes what is left of own responses.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.responses.len() {
+            let poll = Pin::new(&mut self.stream).poll_write(cx, &self.responses[self.sent..]);
+            match ready!(self.while_writing(poll, cx))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.sent += n,
             }
         }
+        self.sent = 0;
+        self.responses.clear();
+        self.responses.shrink_to(KEPT_BYTES);
+        Poll::Ready(Ok(()))
     }
 
     /// A finished request begins a new wait.
@@ -106,7 +152,7 @@ impl PatientIo {
             self.finished_seen = finished;
             self.activity.notice(finished);
             self.in_head = false;
-            self.scanner.reset();
+            self.framing.restart();
             self.read_deadline.disarm();
         }
     }
@@ -120,10 +166,16 @@ impl AsyncRead for PatientIo {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.turn_page();
+        ready!(this.poll_send(cx))?;
         let before = buf.filled().len();
-        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buf) {
-            this.note_read(&buf.filled()[before..]);
-            return Poll::Ready(result);
+        while let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buf) {
+            if !this.answer(&buf.filled()[before..]) {
+                this.note_read(&buf.filled()[before..]);
+                return Poll::Ready(result);
+            }
+            buf.set_filled(before);
+            this.read_deadline.disarm();
+            ready!(this.poll_send(cx))?;
         }
         let mut phase = this.phase();
         if phase == Phase::Busy {
@@ -145,6 +197,7 @@ impl AsyncWrite for PatientIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
         let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.while_writing(poll, cx)
     }
@@ -154,6 +207,7 @@ impl AsyncWrite for PatientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.while_writing(poll, cx)
     }
@@ -163,10 +217,13 @@ impl AsyncWrite for PatientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        self.finished_flushed = self.activity.finished();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -6,5 +6,5 @@
 pub(crate) mod accept;
 pub(crate) mod activity;
 pub(crate) mod connection;
-mod head;
+mod framing;
 mod io;

@@ -18,5 +18,6 @@ mod redis_faults;
 mod replicas;
 mod slow;
 mod stop;
+mod wire;
 mod world;
 mod writes;
