@@ -7,6 +7,7 @@ mod cache;
 mod external;
 mod extract;
 mod quality;
+mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -24,6 +25,7 @@ pub(crate) use external::{CalledLabels, ExternalMetrics};
 pub(crate) use extract::ExtractMetrics;
 pub use quality::QualityFigures;
 pub(crate) use quality::QualityMetrics;
+pub(crate) use store::StoreMetrics;
 
 const SECONDS: [f64; 16] = [
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25,
@@ -104,6 +106,7 @@ pub(crate) struct Metrics {
     pub(crate) external: ExternalMetrics,
     pub(crate) extract: ExtractMetrics,
     pub(crate) quality: QualityMetrics,
+    pub(crate) store: StoreMetrics,
     resident_bytes: Gauge,
 }
 
@@ -139,6 +142,7 @@ impl Metrics {
             external: ExternalMetrics::new(),
             extract: ExtractMetrics::default(),
             quality: QualityMetrics::default(),
+            store: StoreMetrics::default(),
             resident_bytes: Gauge::default(),
         };
         metrics.register_requests();
@@ -147,6 +151,7 @@ impl Metrics {
         metrics.external.register(&mut metrics.registry);
         metrics.extract.register(&mut metrics.registry);
         metrics.quality.register(&mut metrics.registry);
+        metrics.store.register(&mut metrics.registry);
         Arc::new(metrics)
     }
 
@@ -275,5 +280,33 @@ mod tests {
         assert!(text.contains("foretaste_quality_score 75"), "{text}");
         assert!(text.contains("foretaste_quality_check{check=\"drift\"} 2"), "{text}");
         assert!(!text.contains("foretaste_process_resident_memory_bytes 0\n"), "{text}");
+    }
+
+    #[test]
+    fn a_store_without_connections_shows_none() {
+        let metrics = Metrics::new();
+        let shown = || metrics.expose().expect("exposition");
+        assert!(!shown().contains("foretaste_store_"), "{}", shown());
+        metrics.store.show(vec![foretaste_store::PoolFigures {
+            server: "primary",
+            open: 3,
+            idle: 1,
+            most: 8,
+            waits: vec![(0.5, 4), (f64::INFINITY, 2)],
+            waited: std::time::Duration::from_millis(2_500),
+            failures: [("timeout", 2), ("unreachable", 0), ("refused", 0)],
+            ..Default::default()
+        }]);
+        for line in [
+            "connections{server=\"primary\",state=\"in_use\"} 2",
+            "connections_max{server=\"primary\"} 8",
+            "connection_wait_seconds_sum{server=\"primary\"} 2.5",
+            "connection_wait_seconds_count{server=\"primary\"} 6",
+            "connection_wait_seconds_bucket{le=\"0.5\",server=\"primary\"} 4",
+            "connection_wait_seconds_bucket{le=\"+Inf\",server=\"primary\"} 6",
+            "connection_failures_total{server=\"primary\",reason=\"timeout\"} 2",
+        ] {
+            assert!(shown().contains(&format!("\nforetaste_store_{line}\n")), "{}", shown());
+        }
     }
 }

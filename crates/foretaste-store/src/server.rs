@@ -10,6 +10,7 @@ mod bulk;
 mod catalogue;
 mod failure;
 mod partitions;
+mod pool;
 mod read;
 mod rows;
 mod schema;
@@ -25,6 +26,7 @@ use crate::memory::imported_before;
 use crate::store::{AppendOutcome, BulkWriter, Counts, Sink, Source, Store};
 use crate::validate;
 use append::Queue;
+pub use pool::PoolFigures;
 use sql::{Arg, Database, text};
 
 /// Where the tables are and what may be kept in them.
@@ -235,5 +237,9 @@ impl Store for ServerStore {
     fn seal(&self) -> Result<()> {
         self.database.wait(append::seal(&self.database))?;
         self.keep_months()
+    }
+
+    fn pools(&self) -> Vec<PoolFigures> {
+        self.database.pools()
     }
 }

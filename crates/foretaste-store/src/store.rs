@@ -3,6 +3,8 @@
 use foretaste_core::{Event, EventBatch, Item, Result, User};
 use foretaste_lake::Columns;
 
+use crate::server::PoolFigures;
+
 /// What became of the events of one append.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AppendOutcome {
@@ -183,4 +185,9 @@ pub trait Store: Send + Sync {
     /// Moves the events of the log to long-term storage, and drops erased ones for good. They
     /// leave [`Store::tail`], never [`Store::read_events`].
     fn seal(&self) -> Result<()>;
+
+    /// The connections to servers that it keeps, where it is on a server; asks none.
+    fn pools(&self) -> Vec<PoolFigures> {
+        Vec::new()
+    }
 }

@@ -55,12 +55,18 @@ pub(crate) async fn ready(State(app): Shared) -> Result<Json<Ready>, Problem> {
 }
 
 pub(crate) async fn metrics(State(app): Shared) -> Result<Response, Problem> {
-    // Reads /proc, so it goes where blocking is allowed.
-    let exposed = app.store(|app, _| {
+    // Reads /proc, so it goes where blocking is allowed; not as one of the store's callers, who are
+    // refused when there are too many, which is when these figures are wanted most.
+    let exposed = app.on_store_thread(|app, store| {
         app.metrics.cache.take_over(&app.ready.cache().stats());
+        app.metrics.store.show(store.pools());
         app.metrics.expose()
     });
-    let text = exposed.await?;
+    let panicked = |_| {
+        app.metrics.panics.inc();
+        Problem::internal()
+    };
+    let text = exposed.await.map_err(panicked)??;
     Ok(([(CONTENT_TYPE, METRICS_TYPE)], text).into_response())
 }
 

@@ -8,12 +8,12 @@ use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Column, Connection, Row, Transaction};
 use sqlx_core::any::driver::install_drivers;
-use sqlx_core::any::{Any, AnyArguments, AnyConnection, AnyPool, AnyRow, AnyTypeInfoKind};
-use sqlx_core::pool::PoolOptions;
+use sqlx_core::any::{Any, AnyArguments, AnyConnection, AnyRow, AnyTypeInfoKind};
 use tokio::runtime::Runtime;
 
 use super::ServerOptions;
 use super::failure::failure;
+use super::pool::{Pool, PoolFigures};
 
 const LOCK: &str = "SELECT value FROM foretaste_meta WHERE name = 'seq' FOR UPDATE";
 /// Parameters of one statement; both kinds of servers take 65,535.
@@ -60,7 +60,7 @@ pub(super) struct Database {
     pub(super) dialect: Dialect,
     /// How long statements wait for what other transactions hold.
     pub(super) lock_timeout: Duration,
-    pool: AnyPool,
+    pool: Pool,
     runtime: Option<Runtime>,
 }
 
@@ -83,18 +83,9 @@ impl Database {
             .thread_name("store")
             .enable_all()
             .build()?;
+        let pool = Pool::connect("primary", options, (dialect, &url));
+        let pool = blocking(&runtime, pool)?;
         let lock_timeout = options.lock_timeout;
-        let pool = PoolOptions::<Any>::new()
-            .max_connections(options.connections.max(2))
-            .min_connections(options.min_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .idle_timeout(options.idle_timeout)
-            .max_lifetime(options.max_lifetime)
-            .test_before_acquire(true)
-            .after_connect(move |connection, _| {
-                Box::pin(async move { begin_session(dialect, lock_timeout, connection).await })
-            });
-        let pool = blocking(&runtime, pool.connect(&url)).map_err(failure)?;
         Ok(Self { dialect, lock_timeout, pool, runtime: Some(runtime) })
     }
 
@@ -102,6 +93,11 @@ impl Database {
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         self.runtime()?.spawn(work);
         Ok(())
+    }
+
+    /// The pool as it is now.
+    pub(super) fn pools(&self) -> Vec<PoolFigures> {
+        vec![self.pool.figures()]
     }
 
     fn runtime(&self) -> Result<&Runtime> {
@@ -116,7 +112,7 @@ impl Database {
     /// The rows of one statement.
     pub(super) fn rows(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<AnyRow>> {
         self.wait(async {
-            let mut connection = self.pool.acquire().await.map_err(failure)?;
+            let mut connection = self.pool.acquire().await?;
             rows(self.dialect, &mut connection, sql, args).await
         })
     }
@@ -129,7 +125,7 @@ impl Database {
         sink: &mut dyn FnMut(AnyRow) -> Result<()>,
     ) -> Result<()> {
         self.wait(async {
-            let mut connection = self.pool.acquire().await.map_err(failure)?;
+            let mut connection = self.pool.acquire().await?;
             let sql = spelled(self.dialect, sql);
             let mut found = bound(sql, args).fetch(&mut *connection);
             while let Some(row) = found.try_next().await.map_err(failure)? {
@@ -141,14 +137,12 @@ impl Database {
 
     /// A connection for statements outside of transactions.
     pub(super) async fn connection(&self) -> Result<PoolConnection<Any>> {
-        self.pool.acquire().await.map_err(failure)
+        self.pool.acquire().await
     }
 
     /// A connection that ends with its use, and with it all that its session holds.
     pub(super) async fn own_connection(&self) -> Result<PoolConnection<Any>> {
-        let mut connection = self.connection().await?;
-        connection.close_on_drop();
-        Ok(connection)
+        self.pool.acquire_own().await
     }
 
     /// Does `work` in a transaction that begins by locking the counter. All that give numbers or
@@ -376,7 +370,8 @@ fn dialect_of(url: &str) -> Result<(Dialect, String)> {
     }
 }
 
-async fn begin_session(
+/// What a new connection is told first.
+pub(super) async fn begin_session(
     dialect: Dialect,
     lock_timeout: Duration,
     connection: &mut AnyConnection,

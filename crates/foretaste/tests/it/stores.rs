@@ -1,7 +1,7 @@
 //! Everything kept on a database's server: processes share it, and no file holds an event.
 
 use crate::follow::{configuration, fill};
-use crate::program::{Program, post, recommended, until};
+use crate::program::{Program, get, post, recommended, until};
 use crate::servers::{Kind, Server};
 
 const STORE: &str = "[store]\nurl_env = \"FORETASTE_TEST_SHOP\"\n";
@@ -33,6 +33,10 @@ fn shared(server: &Server) {
     let heard = |answer: &Vec<String>| *answer == after;
     until("the other process hears of it", || recommended(&at_second, "ann"), heard);
     post(&at_second, "/v1/events", r#"{"user":"bob","item":"odd-1","kind":"order"}"#);
+    let metrics = get(&at_first, "/metrics");
+    let made = "\nforetaste_store_connections_made_total{server=\"primary\"} ";
+    let (_, made) = metrics.split_once(made).unwrap_or_else(|| panic!("{metrics}"));
+    assert!(made.chars().next().unwrap() > '0', "{metrics}");
     drop(first); // SIGKILL
     let (third, at_third) = program.serve("");
     assert_eq!(recommended(&at_third, "ann"), after, "what was acknowledged is there");
