@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod failure;
 mod judge;
+mod kept;
 mod layout;
 mod load;
 mod moment;
@@ -27,6 +28,7 @@ mod sql;
 mod state;
 
 pub use config::{Condition, Field, Join, Present, Scalar, SourceConfig, TableConfig};
+pub use kept::{Kept, KeptFigures};
 pub use pass::{Outcome, Preview, Reader, TableReport};
 pub use preset::{PresetConfig, PresetOptions};
 pub use state::TableState;

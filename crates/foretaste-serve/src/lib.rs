@@ -33,5 +33,5 @@ pub use answer::{Because, ChannelOpinion, ChannelShare, Explained, Recommended, 
 pub use config::{ServeConfig, Timeouts};
 pub use external::config::ExternalConfig;
 pub use live::feed::Feed;
-pub use metrics::QualityFigures;
+pub use metrics::{QualityFigures, SourceFigures};
 pub use server::{Addresses, Server};

@@ -23,6 +23,7 @@ use prometheus_client::registry::Registry;
 pub(crate) use cache::CacheMetrics;
 pub(crate) use external::{CalledLabels, ExternalMetrics};
 pub(crate) use extract::ExtractMetrics;
+pub use extract::SourceFigures;
 pub use quality::QualityFigures;
 pub(crate) use quality::QualityMetrics;
 pub(crate) use store::StoreMetrics;
@@ -233,6 +234,11 @@ fn named() -> Registry {
     Registry::with_prefix("foretaste")
 }
 
+/// Brings a counter to what was counted elsewhere.
+fn catch_up(counter: &Counter, n: u64) {
+    counter.inc_by(n.saturating_sub(counter.get()));
+}
+
 fn text(registry: &Registry) -> Result<String> {
     let mut out = String::with_capacity(16 << 10);
     encode(&mut out, registry)
@@ -287,7 +293,7 @@ mod tests {
         let metrics = Metrics::new();
         let shown = || metrics.expose().expect("exposition");
         assert!(!shown().contains("foretaste_store_"), "{}", shown());
-        metrics.store.show(vec![foretaste_store::PoolFigures {
+        let pools = vec![foretaste_store::PoolFigures {
             server: "primary",
             open: 3,
             idle: 1,
@@ -296,8 +302,15 @@ mod tests {
             waited: std::time::Duration::from_millis(2_500),
             failures: [("timeout", 2), ("unreachable", 0), ("refused", 0)],
             ..Default::default()
-        }]);
+        }];
+        let reads = foretaste_store::ReadFigures {
+            lag: std::time::Duration::from_millis(40),
+            reads: [("replica", "fresh", 7); 5],
+        };
+        metrics.store.show(pools, Some(reads));
         for line in [
+            "reads_total{server=\"replica\",reason=\"fresh\"} 7",
+            "replica_lag_seconds 0.04",
             "connections{server=\"primary\",state=\"in_use\"} 2",
             "connections_max{server=\"primary\"} 8",
             "connection_wait_seconds_sum{server=\"primary\"} 2.5",

@@ -12,6 +12,7 @@ mod failure;
 mod partitions;
 mod pool;
 mod read;
+mod replica;
 mod rows;
 mod schema;
 mod sql;
@@ -27,6 +28,7 @@ use crate::store::{AppendOutcome, BulkWriter, Counts, Sink, Source, Store};
 use crate::validate;
 use append::Queue;
 pub use pool::PoolFigures;
+pub use replica::ReadFigures;
 use sql::{Arg, Database, text};
 
 /// Where the tables are and what may be kept in them.
@@ -34,6 +36,10 @@ use sql::{Arg, Database, text};
 pub struct ServerOptions {
     /// `postgres://user:password@host:port/database`, or `mysql://...`, `mariadb://...`.
     pub url: String,
+    /// A replica of that server, where long reads take place while it keeps up.
+    pub replica_url: Option<String>,
+    /// How long such a read waits for the replica to have what the primary has.
+    pub replica_max_lag: Duration,
     /// Connections at most; one of them writes.
     pub connections: u32,
     /// Connections that are there before they are needed; lost ones are again after `idle_timeout`.
@@ -58,6 +64,8 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             url: String::new(),
+            replica_url: None,
+            replica_max_lag: Duration::from_secs(10),
             connections: 8,
             min_connections: 0,
             acquire_timeout: Duration::from_secs(10),
@@ -241,5 +249,9 @@ impl Store for ServerStore {
 
     fn pools(&self) -> Vec<PoolFigures> {
         self.database.pools()
+    }
+
+    fn reads(&self) -> Option<ReadFigures> {
+        self.database.replica.as_ref().map(replica::Replica::reads)
     }
 }

@@ -3,7 +3,7 @@
 use foretaste_core::{Event, EventBatch, Item, Result, User};
 use foretaste_lake::Columns;
 
-use crate::server::PoolFigures;
+use crate::server::{PoolFigures, ReadFigures};
 
 /// What became of the events of one append.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -189,5 +189,10 @@ pub trait Store: Send + Sync {
     /// The connections to servers that it keeps, where it is on a server; asks none.
     fn pools(&self) -> Vec<PoolFigures> {
         Vec::new()
+    }
+
+    /// Where long reads took place, where it has a replica to read from.
+    fn reads(&self) -> Option<ReadFigures> {
+        None
     }
 }

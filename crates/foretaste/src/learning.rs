@@ -14,7 +14,7 @@ use foretaste_quality::Measure;
 use foretaste_store::{Columns, Store, load_watched};
 use serde_json::{Value, json};
 
-use crate::run::Run;
+use crate::run::{Run, read_whole};
 
 /// All events, and what training makes of them and the catalogue.
 pub struct Input {
@@ -26,10 +26,11 @@ pub struct Input {
 
 /// Reads a store for learning.
 pub fn read(store: &dyn Store, weights: &EventWeights, progress: &dyn Progress) -> Result<Input> {
-    read_measured(store, weights, progress, None)
+    read_whole(store, || read_measured(store, weights, progress, None))
 }
 
-/// Reads a store for learning and measures it in the same pass.
+/// Reads a store for learning and measures it in the same pass, to be repeated as a whole with
+/// [`read_whole`].
 pub fn read_measured(
     store: &dyn Store,
     weights: &EventWeights,

@@ -8,7 +8,7 @@ use anyhow::Result;
 use foretaste_quality::{Measure, Profile, Report, Verdict, check};
 use foretaste_store::{Columns, Store};
 
-use crate::run::Run;
+use crate::run::{Run, read_whole};
 
 pub mod alerting;
 mod keep;
@@ -50,6 +50,10 @@ pub fn measure(run: &Run) -> Result<Measure> {
 
 /// Reads and measures a whole store.
 pub fn measure_store(run: &Run, store: &dyn Store) -> Result<Profile> {
+    read_whole(store, || measure_once(run, store))
+}
+
+fn measure_once(run: &Run, store: &dyn Store) -> Result<Profile> {
     let (mut measure, progress) = (measure(run)?, run.progress.as_ref());
     store.items(&mut |item| {
         measure.item(&item);

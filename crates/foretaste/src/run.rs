@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use foretaste_bundle::{Bundle, BundleId};
 use foretaste_core::Progress;
 use foretaste_pipeline::{Scene, Scenes, Snapshot};
-use foretaste_store::{EmbeddedOptions, EmbeddedStore, RowStore, ServerStore};
+use foretaste_store::{EmbeddedOptions, EmbeddedStore, RowStore, ServerStore, Store};
 
 use crate::cli::{Cli, Command};
 use crate::commands;
@@ -91,7 +91,10 @@ impl Run {
     /// The store, for reading beside whoever writes.
     pub fn store_for_reading(&self) -> Result<Arc<dyn RowStore>> {
         match self.config.store.server()? {
-            Some(options) => Ok(Arc::new(ServerStore::open(options)?)),
+            Some(options) => {
+                crate::logging::start_warnings(self.json);
+                Ok(Arc::new(ServerStore::open(options)?))
+            }
             None => Ok(Arc::new(EmbeddedStore::open_reader(&self.data)?)),
         }
     }
@@ -140,6 +143,17 @@ impl Run {
 fn start_threads(threads: usize) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     pool.build_global().context("starting worker threads")
+}
+
+/// Reads a store, and once more when its replica broke the reading off: what had been read by then
+/// is dropped, as two servers together might show what neither of them ever was.
+pub fn read_whole<T>(store: &dyn Store, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+    let broken_off = || store.reads().map_or(0, |reads| reads.broken_off());
+    let before = broken_off();
+    match read() {
+        Err(_) if broken_off() > before => read(),
+        done => done,
+    }
 }
 
 /// Milliseconds since 1970.

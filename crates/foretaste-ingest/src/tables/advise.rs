@@ -9,7 +9,7 @@ use foretaste_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use super::config::{SourceConfig, TableConfig};
-use super::connection::{Connection, Dialect, number, text};
+use super::connection::{Connection, Dialect, Patience, number, text};
 use super::open::Open;
 use super::sql::{Range, Statement};
 
@@ -124,7 +124,7 @@ impl Advisor<'_> {
     /// # Cost
     /// One page of each table, which without an index is a scan.
     pub fn advise(&self) -> Result<Advice> {
-        let mut connection = Connection::snapshot(self.url, self.source.statement_timeout_s)?;
+        let mut connection = Connection::snapshot(self.url, self.source.patience())?;
         let mut advice = Advice {
             source: self.source.name.clone(),
             server: connection.version()?,
@@ -207,7 +207,7 @@ impl Advisor<'_> {
 
     /// Opens a table as if it had been read to its end.
     fn open<'t>(&self, table: &'t TableConfig) -> Result<Open<'t>> {
-        let mut open = Open::begin(self.source, self.url, table)?;
+        let mut open = Open::begin(self.source, (self.url, None), table)?;
         if open.snapshot.dialect() == Dialect::MySql {
             // Newer servers have two forms of EXPLAIN.
             let chosen =
@@ -261,7 +261,8 @@ impl Advisor<'_> {
         let table = self.source.tables.iter().find(key);
         let table = table.ok_or_else(|| Error::not_found(proposal.needed_by.clone()))?;
         let before = allowed(self.page_cost(table))?;
-        let mut builder = builder(building.url)?;
+        let patience = Patience { statement_s: BUILD_S, ..self.source.patience() };
+        let mut builder = builder(building.url, patience)?;
         let mut build = || {
             let began = std::time::Instant::now();
             build(&mut builder, proposal)?;
@@ -271,7 +272,7 @@ impl Advisor<'_> {
         let (seconds, writer) = match write {
             None => (build()?, None),
             Some(write) => {
-                let other = Connection::open(building.url, BUILD_S)?;
+                let other = Connection::open(building.url, patience)?;
                 let (seconds, cost) = measure::beside_a_writer(other, &write, build)?;
                 (seconds, Some(cost))
             }
@@ -338,8 +339,8 @@ fn is_large(open: &mut Open<'_>, table: &str) -> Result<bool> {
 }
 
 /// A connection for building: no statement ends for its time, but nobody waits long for a lock.
-fn builder(url: &str) -> Result<Connection> {
-    let mut builder = Connection::open(url, BUILD_S)?;
+fn builder(url: &str, patience: Patience) -> Result<Connection> {
+    let mut builder = Connection::open(url, patience)?;
     let settings: &[String] = match builder.dialect() {
         Dialect::Postgres => {
             &[format!("SET lock_timeout = '{LOCK_S}s'"), "SET statement_timeout = 0".to_owned()]

@@ -6,6 +6,7 @@ use std::fmt;
 use foretaste_core::{Error, ErrorKind, Limits, Result};
 use serde::{Deserialize, Serialize};
 
+use super::connection::Patience;
 use super::preset::PresetConfig;
 use crate::Entity;
 
@@ -21,6 +22,15 @@ pub struct SourceConfig {
     /// File that holds the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_file: Option<String>,
+    /// Seconds that connecting may take.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout_s: u32,
+    /// A connection is closed rather than left idle for longer than so many seconds.
+    #[serde(default = "default_idle_timeout")]
+    pub idle_timeout_s: u32,
+    /// A connection that is so many seconds old is not used again.
+    #[serde(default = "default_max_lifetime")]
+    pub max_lifetime_s: u32,
     /// Seconds after which the server ends a statement.
     #[serde(default = "default_statement_timeout")]
     pub statement_timeout_s: u32,
@@ -204,6 +214,15 @@ impl fmt::Display for Scalar {
     }
 }
 
+fn default_connect_timeout() -> u32 {
+    15
+}
+fn default_idle_timeout() -> u32 {
+    300
+}
+fn default_max_lifetime() -> u32 {
+    1_800
+}
 fn default_statement_timeout() -> u32 {
     300
 }
@@ -270,11 +289,16 @@ impl SourceConfig {
                 return Err(place(wrong("stands twice; tell them apart by `as`".into())));
             }
         }
-        if self.statement_timeout_s == 0 || self.interval_s == 0 {
-            let text = "statement_timeout_s and interval_s must be at least 1";
+        if [self.connect_timeout_s, self.statement_timeout_s, self.interval_s].contains(&0) {
+            let text = "connect_timeout_s, statement_timeout_s and interval_s must be at least 1";
             return Err(wrong(format!("source {}: {text}", self.name)));
         }
         Ok(())
+    }
+
+    /// How long its database may take.
+    pub(super) fn patience(&self) -> Patience {
+        Patience { connect_s: self.connect_timeout_s, statement_s: self.statement_timeout_s }
     }
 }
 

@@ -21,10 +21,19 @@ use super::sql::Statement;
 /// A row as bytes of text; `None` is NULL.
 pub type Cells = Vec<Option<Vec<u8>>>;
 
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(15);
 /// How much longer than the server we wait for a statement.
 const GRACE: Duration = Duration::from_secs(15);
+/// How long saying goodbye may take.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// How long a database may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Seconds until a connection is there.
+    pub connect_s: u32,
+    /// Seconds after which the server ends a statement.
+    pub statement_s: u32,
+}
 
 /// Which SQL is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,28 +75,58 @@ enum Wire {
 }
 
 impl Connection {
-    /// Connects; answers may take `timeout_s` and a little more.
+    /// Connects; answers may take a little longer than statements.
     ///
     /// # Errors
     /// `Config` for a URL or access that is wrong, `Unavailable` when the server cannot be
     /// reached.
-    pub fn open(url: &str, timeout_s: u32) -> Result<Self> {
+    pub fn open(url: &str, patience: Patience) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let wire = runtime.block_on(limited(CONNECT, Wire::connect(url)))?;
-        let timeout = Duration::from_secs(timeout_s.into());
-        Ok(Self { runtime, wire, timeout: timeout + GRACE, watch: Watch::default() })
+        let connect = Duration::from_secs(patience.connect_s.into());
+        let wire = runtime.block_on(limited(connect, Wire::connect(url)))?;
+        let timeout = Duration::from_secs(patience.statement_s.into()) + GRACE;
+        Ok(Self { runtime, wire, timeout, watch: Watch::default() })
     }
 
     /// Connects, and begins a read-only transaction that sees the database at one moment.
     ///
     /// # Errors
     /// As [`Connection::open`].
-    pub fn snapshot(url: &str, timeout_s: u32) -> Result<Self> {
-        let mut snapshot = Self::open(url, timeout_s)?;
-        for statement in snapshot.opening(timeout_s)? {
+    pub fn snapshot(url: &str, patience: Patience) -> Result<Self> {
+        let mut snapshot = Self::open(url, patience)?;
+        for statement in snapshot.opening(patience.statement_s)? {
             snapshot.execute(&statement)?;
         }
+        snapshot.begin(snapshot.timeout)?;
         Ok(snapshot)
+    }
+
+    /// Begins a transaction like that of [`Connection::snapshot`].
+    ///
+    /// # Errors
+    /// As [`Connection::rows`]; `Unavailable` when that takes longer than `limit`.
+    pub fn begin(&mut self, limit: Duration) -> Result<()> {
+        let begin = match self.dialect() {
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Dialect::MySql => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+        };
+        self.runtime.block_on(limited(limit, self.wire.execute(begin)))
+    }
+
+    /// Ends the transaction, and with it what was left unread.
+    ///
+    /// # Errors
+    /// As [`Connection::begin`].
+    pub fn end(&mut self, limit: Duration) -> Result<()> {
+        self.watch = Watch::default();
+        self.runtime.block_on(limited(limit, self.wire.execute("ROLLBACK")))
+    }
+
+    /// Says goodbye, so that the server need not wonder.
+    pub fn close(self) {
+        let Self { runtime, wire, .. } = self;
+        // Whether it heard it does not matter any more.
+        let _ = runtime.block_on(limited(CLOSE, wire.close()));
     }
 
     /// The dialect of the server.
@@ -214,7 +253,6 @@ impl Connection {
                 "SET TIME ZONE 'UTC'".to_owned(),
                 "SET DateStyle = 'ISO'".to_owned(),
                 format!("SET statement_timeout = '{timeout_s}s'"),
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
             ]);
         }
         let timeout = if self.version()?.contains("MariaDB") {
@@ -228,7 +266,6 @@ impl Connection {
             "SET SESSION sql_mode = ''".to_owned(),
             "SET SESSION time_zone = '+00:00'".to_owned(),
             "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned(),
-            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_owned(),
         ])
     }
 }
@@ -260,16 +297,20 @@ impl Wire {
         Err(sqlx::Error::Configuration(text.into()))
     }
 
+    // No statement is prepared for longer than its use: a connection that is kept would go on with
+    // columns that have changed, and with a plan made for other places.
     async fn rows(&mut self, sql: &str, values: &[String]) -> Result<Vec<Cells>, sqlx::Error> {
         let sql = AssertSqlSafe(sql.to_owned());
         match self {
             Self::Postgres(connection) => {
                 let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
-                query.fetch_all(connection).await?.iter().map(cells).collect()
+                let rows = query.persistent(false).fetch_all(connection).await?;
+                rows.iter().map(cells).collect()
             }
             Self::MySql(connection) => {
                 let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
-                query.fetch_all(connection).await?.iter().map(cells).collect()
+                let rows = query.persistent(false).fetch_all(connection).await?;
+                rows.iter().map(cells).collect()
             }
         }
     }
@@ -280,12 +321,11 @@ impl Wire {
         match self {
             Self::Postgres(connection) => {
                 let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
-                // A plan for any place would be made for a small part of the table.
                 pages.fill(query.persistent(false).fetch(connection)).await
             }
             Self::MySql(connection) => {
                 let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
-                pages.fill(query.fetch(connection)).await
+                pages.fill(query.persistent(false).fetch(connection)).await
             }
         }
     }
@@ -294,6 +334,13 @@ impl Wire {
         let Self::MySql(connection) = self else { return self.rows(sql, &[]).await };
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         sql.fetch_all(connection).await?.iter().map(cells).collect()
+    }
+
+    async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Postgres(connection) => connection.close().await,
+            Self::MySql(connection) => connection.close().await,
+        }
     }
 
     async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {

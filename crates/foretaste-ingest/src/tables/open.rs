@@ -6,6 +6,7 @@ use super::advise::index::{fits_pages, indexes_of};
 use super::config::{SourceConfig, TableConfig};
 use super::connection::{Cells, Connection, Dialect, number, text};
 use super::judge::bucket_of;
+use super::kept::{Kept, Snapshot};
 use super::layout::Layout;
 use super::page::Page;
 use super::schema::{Class, Schema};
@@ -18,7 +19,7 @@ pub(super) struct Open<'a> {
     /// `source/table`.
     pub(super) key: String,
     pub(super) table: &'a TableConfig,
-    pub(super) snapshot: Connection,
+    pub(super) snapshot: Snapshot<'a>,
     pub(super) schema: Schema,
     pub(super) state: TableState,
     /// Lowest watermark that is read.
@@ -39,8 +40,12 @@ impl<'a> Open<'a> {
     /// # Errors
     /// `Unavailable` when the database is not there or a replica is too far behind, `Conflict`
     /// naming a table or column that is gone.
-    pub(super) fn begin(source: &SourceConfig, url: &str, table: &'a TableConfig) -> Result<Self> {
-        let mut snapshot = Connection::snapshot(url, source.statement_timeout_s)?;
+    pub(super) fn begin(
+        source: &SourceConfig,
+        (url, kept): (&str, Option<&'a Kept>),
+        table: &'a TableConfig,
+    ) -> Result<Self> {
+        let mut snapshot = Snapshot::begin(source, url, kept)?;
         let key = format!("{}/{}", source.name, table.name());
         snapshot.watch = Watch::new(&key, source.slow_statement_ms);
         let behind_s = snapshot.behind_s()?;

@@ -8,6 +8,7 @@ use foretaste_store::{Record, Row, RowChanges, RowOutcome, RowStep, RowStore};
 
 use super::config::{SourceConfig, TableConfig};
 use super::judge::{Head, Judge, write_name};
+use super::kept::Kept;
 use super::layout::Layout;
 use super::open::{Open, Place, is_later};
 use super::page::{self, Page};
@@ -29,6 +30,8 @@ pub struct Reader<'a> {
     pub source: &'a SourceConfig,
     /// Where the database is, with the password.
     pub url: &'a str,
+    /// Where its connection is kept between readings, if it is.
+    pub kept: Option<&'a Kept>,
     /// Folder for rejected rows.
     pub quarantine: PathBuf,
     /// A pass stops when more than this share of at least 1,000 rows is bad.
@@ -147,14 +150,14 @@ impl Reader<'_> {
     }
 
     /// Opens a table in a snapshot of its own.
-    pub(super) fn open<'t>(&self, table: &'t TableConfig) -> Result<Open<'t>> {
+    pub(super) fn open<'t>(&'t self, table: &'t TableConfig) -> Result<Open<'t>> {
         let key = format!("{}/{}", self.source.name, table.name());
         self.open_named(&key, table).map_err(|e| e.context(key))
     }
 
-    fn open_named<'t>(&self, key: &str, table: &'t TableConfig) -> Result<Open<'t>> {
+    fn open_named<'t>(&'t self, key: &str, table: &'t TableConfig) -> Result<Open<'t>> {
         let state = self.store.watermark(key)?.map(|text| TableState::parse(&text)).transpose()?;
-        let mut open = Open::begin(self.source, self.url, table)?;
+        let mut open = Open::begin(self.source, (self.url, self.kept), table)?;
         if let Some(state) = &state
             && !self.accept_schema
         {

@@ -10,6 +10,7 @@ mod advise;
 mod basics;
 mod drift;
 mod exact;
+mod kept;
 mod kinds;
 mod loads;
 mod proof;
@@ -20,9 +21,10 @@ mod traps;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use foretaste_core::{Event, EventBatch, Result};
-use foretaste_ingest::tables::{Reader, SourceConfig, TableReport};
+use foretaste_ingest::tables::{Kept, Reader, SourceConfig, TableReport};
 use foretaste_store::{Columns, EmbeddedOptions, EmbeddedStore, Store};
 
 pub(crate) use servers::Server;
@@ -31,6 +33,7 @@ pub(crate) use servers::Server;
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) store: EmbeddedStore,
+    kept: Kept,
     url: String,
 }
 
@@ -38,7 +41,7 @@ impl World {
     pub(crate) fn new(server: &Server) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
-        Self { dir, store, url: server.url.clone() }
+        Self { dir, store, kept: Kept::default(), url: server.url.clone() }
     }
 
     pub(crate) fn with_reader<T>(
@@ -52,6 +55,7 @@ impl World {
             store: &self.store,
             source,
             url: &self.url,
+            kept: Some(&self.kept),
             quarantine: self.quarantine(),
             max_bad_share: 0.01,
             accept_schema,
@@ -122,3 +126,13 @@ settle_s = 0
 deleted = "gone"
 fields = { user = "who", item = "sku", time = "ts", value = "qty" }
 "#;
+
+/// Waits for something that happens by itself.
+#[track_caller]
+pub(crate) fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(120);
+    while !happened() {
+        assert!(Instant::now() < end, "{what}: did not happen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

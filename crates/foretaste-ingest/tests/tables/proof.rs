@@ -66,6 +66,7 @@ fn pass(store: &EmbeddedStore, source: &SourceConfig, url: &str, reconcile: bool
         store,
         source,
         url,
+        kept: None,
         quarantine: std::env::temp_dir().join("foretaste-none"),
         max_bad_share: 0.01,
         accept_schema: false,

@@ -1,11 +1,9 @@
 //! Reading from a replica that is behind: what it does not have yet is not passed over.
 
-use std::time::{Duration, Instant};
-
 use foretaste_core::ErrorKind;
 
 use crate::servers::Kind;
-use crate::{EV, Server, World, items, source};
+use crate::{EV, Server, World, items, source, until};
 
 #[test]
 fn postgres() {
@@ -34,7 +32,7 @@ fn check(primary: &Server) {
     let patient = foretaste_ingest::tables::SourceConfig { max_lag_s: 3600, ..patient };
     until("it is read", || world.pass(&patient).is_ok_and(|_| items(&world.store).len() == 1));
 
-    hold(&replica);
+    replica.hold();
     insert(primary, "meanwhile");
     let strict = foretaste_ingest::tables::SourceConfig { max_lag_s: 1, ..patient.clone() };
     until("the lag exceeds what is allowed", || {
@@ -46,7 +44,7 @@ fn check(primary: &Server) {
     world.pass(&patient).unwrap();
     assert_eq!(items(&world.store), ["before"]);
 
-    release(&replica);
+    replica.release();
     until("the replica has the other row", || count(&replica) == Some(2));
     until("it is read, too", || {
         world.pass(&patient).unwrap();
@@ -70,7 +68,7 @@ fn one_that_cannot_tell_is_not_read(primary: &Server) {
     let world = World::new(&replica);
     let source = source(EV);
     until("it has all there is", || world.pass(&source).is_ok());
-    hold(&replica);
+    replica.hold();
     insert(primary, "unseen");
     until("it has heard of more", || {
         let done = world.pass(&source);
@@ -90,28 +88,4 @@ fn count(server: &Server) -> Option<usize> {
     let mut client = server.client();
     client.run("SELECT 1 FROM ev LIMIT 1").ok()?;
     Some(client.texts("SELECT sku FROM ev").len())
-}
-
-/// The replica hears of what its primary does, and does not do it.
-fn hold(replica: &Server) {
-    replica.run(match replica.kind {
-        Kind::Postgres => "SELECT pg_wal_replay_pause()",
-        Kind::MariaDb => "STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = 3600; START SLAVE",
-    });
-}
-
-fn release(replica: &Server) {
-    replica.run(match replica.kind {
-        Kind::Postgres => "SELECT pg_wal_replay_resume()",
-        Kind::MariaDb => "STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = 0; START SLAVE",
-    });
-}
-
-#[track_caller]
-fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(120);
-    while !happened() {
-        assert!(Instant::now() < end, "{what}: did not happen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

@@ -60,6 +60,22 @@ impl Server {
         replica
     }
 
+    /// The replica hears of what its primary does, and does not do it.
+    pub(crate) fn hold(&self) {
+        self.run(match self.kind {
+            Kind::Postgres => "SELECT pg_wal_replay_pause()",
+            Kind::MariaDb => "STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = 3600; START SLAVE",
+        });
+    }
+
+    /// It goes on.
+    pub(crate) fn release(&self) {
+        self.run(match self.kind {
+            Kind::Postgres => "SELECT pg_wal_replay_resume()",
+            Kind::MariaDb => "STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = 0; START SLAVE",
+        });
+    }
+
     /// On a folder with data.
     fn on(kind: Kind, dir: tempfile::TempDir) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -217,6 +233,33 @@ impl Client {
         match &mut self.wire {
             Wire::Postgres(wire) => self.runtime.block_on(query.execute(wire)).map(|_| ()),
             Wire::MariaDb(wire) => self.runtime.block_on(query.execute(wire)).map(|_| ()),
+        }
+    }
+
+    /// The numbers of all connections to its database but itself.
+    pub(crate) fn others(&mut self) -> Vec<String> {
+        let sql = match self.wire {
+            Wire::Postgres(_) => {
+                "SELECT CAST(pid AS text) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            }
+            Wire::MariaDb(_) => {
+                "SELECT CAST(id AS char(20)) FROM information_schema.processlist \
+                 WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+            }
+        };
+        self.texts(sql).into_iter().map(|mut row| row.remove(0)).collect()
+    }
+
+    /// Ends them.
+    pub(crate) fn end_others(&mut self) {
+        for id in self.others() {
+            let end = match self.wire {
+                Wire::Postgres(_) => format!("SELECT pg_terminate_backend({id})"),
+                Wire::MariaDb(_) => format!("KILL {id}"),
+            };
+            // One may have ended by itself.
+            let _ = self.run(&end);
         }
     }
 

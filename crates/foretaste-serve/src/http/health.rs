@@ -59,7 +59,7 @@ pub(crate) async fn metrics(State(app): Shared) -> Result<Response, Problem> {
     // refused when there are too many, which is when these figures are wanted most.
     let exposed = app.on_store_thread(|app, store| {
         app.metrics.cache.take_over(&app.ready.cache().stats());
-        app.metrics.store.show(store.pools());
+        app.metrics.store.show(store.pools(), store.reads());
         app.metrics.expose()
     });
     let panicked = |_| {

@@ -8,7 +8,7 @@ use foretaste_core::{ErrorKind, Result};
 use foretaste_store::{RowChanges, RowOutcome};
 
 use crate::app::App;
-use crate::metrics::QualityFigures;
+use crate::metrics::{QualityFigures, SourceFigures};
 
 /// Brings changes of the store into a running server. Calls return when the next answer reflects
 /// them, so that a writer can never be ahead of the server by more than one step.
@@ -43,6 +43,11 @@ impl Feed {
     /// Shows what the last look at the quality of the data found.
     pub fn quality(&self, figures: &QualityFigures) {
         self.app.metrics.quality.show(figures);
+    }
+
+    /// Shows what became of the connections to the database of a source, from the start on.
+    pub fn connections(&self, source: &str, figures: &SourceFigures) {
+        self.app.metrics.extract.connections(source, figures);
     }
 
     /// Counts a reading of `table` that began at `began`.

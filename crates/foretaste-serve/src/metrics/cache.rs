@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::catch_up;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TierLabel {
     tier: &'static str,
@@ -99,8 +101,4 @@ impl CacheMetrics {
         self.entries.get_or_create(&label).set(stats.entries as i64);
         self.bytes.get_or_create(&label).set(stats.bytes as i64);
     }
-}
-
-fn catch_up(counter: &Counter, n: u64) {
-    counter.inc_by(n.saturating_sub(counter.get()));
 }

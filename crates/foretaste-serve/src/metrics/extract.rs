@@ -13,6 +13,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::catch_up;
+
 /// `source/table` as the configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TableLabel {
@@ -31,12 +33,40 @@ struct ErrorLabels {
     kind: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClosedLabels {
+    source: String,
+    reason: &'static str,
+}
+
+/// What became of the connections to the database of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceFigures {
+    /// Connections now.
+    pub open: u64,
+    /// Readings of tables that used one.
+    pub used: u64,
+    /// Connections that were made.
+    pub made: u64,
+    /// Connections that were closed, by reason.
+    pub closed: [(&'static str, u64); 3],
+}
+
 /// What is exported about extraction.
 #[derive(Default)]
 pub(crate) struct ExtractMetrics {
     rows: Family<RowLabels, Counter>,
     errors: Family<ErrorLabels, Counter>,
     lag: Family<TableLabel, Gauge<f64, AtomicU64>>,
+    open: Family<SourceLabel, Gauge>,
+    used: Family<SourceLabel, Counter>,
+    made: Family<SourceLabel, Counter>,
+    closed: Family<ClosedLabels, Counter>,
     /// When the last reading that went well began.
     began: Mutex<BTreeMap<String, Instant>>,
 }
@@ -47,6 +77,26 @@ impl ExtractMetrics {
         r.register("extract_errors", "Readings of tables that failed", self.errors.clone());
         let lag = self.lag.clone();
         r.register("extract_lag_seconds", "Since the last reading that went well began", lag);
+        r.register("extract_connections", "Connections to the database now", self.open.clone());
+        let used = self.used.clone();
+        r.register("extract_connection_uses", "Readings that used a connection", used);
+        let made = self.made.clone();
+        r.register("extract_connections_made", "Connections that were made", made);
+        let closed = self.closed.clone();
+        r.register("extract_connections_closed", "Connections that were closed", closed);
+    }
+
+    /// Takes over what was counted from the start on; of one source by one thread at a time.
+    pub(crate) fn connections(&self, source: &str, figures: &SourceFigures) {
+        let source = || source.to_owned();
+        let label = SourceLabel { source: source() };
+        self.open.get_or_create(&label).set(figures.open as i64);
+        catch_up(&self.used.get_or_create(&label), figures.used);
+        catch_up(&self.made.get_or_create(&label), figures.made);
+        for (reason, n) in figures.closed {
+            let labels = ClosedLabels { source: source(), reason };
+            catch_up(&self.closed.get_or_create(&labels), n);
+        }
     }
 
     pub(crate) fn follows(&self, table: &str, now: Instant) {

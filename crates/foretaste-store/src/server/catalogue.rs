@@ -15,6 +15,9 @@ const IDS_AT_ONCE: usize = 5_000;
 /// An item's record with its own flag and those of [`put_flag`].
 const ITEMS: &str = "SELECT i.record, i.hidden + coalesce(h.hidden, 0) + coalesce(h.deleted, 0) \
                      FROM foretaste_items i LEFT JOIN foretaste_hidden h ON h.item_id = i.item_id";
+/// The ids of what is in no answer.
+pub(super) const HIDDEN: &str = "SELECT item_id FROM foretaste_items WHERE hidden > 0 UNION \
+    SELECT item_id FROM foretaste_hidden WHERE hidden + deleted > 0 ORDER BY item_id";
 
 pub(super) async fn put_items(database: &Database, items: &[Item]) -> Result<()> {
     database.transaction(async |changing| add_items(changing, items.iter()).await).await
@@ -65,8 +68,10 @@ pub(super) fn item(database: &Database, id: &str) -> Result<Option<Item>> {
 }
 
 pub(super) fn items(database: &Database, sink: Sink<'_, Item>) -> Result<()> {
-    database.each_row(&format!("{ITEMS} ORDER BY i.item_id"), Vec::new(), &mut |row| {
-        sink(shown(&text(&row, 0)?, number(&row, 1)?)?)
+    let sql = format!("{ITEMS} ORDER BY i.item_id");
+    database.read(|reading| {
+        reading
+            .each_row(&sql, Vec::new(), &mut |row| sink(shown(&text(&row, 0)?, number(&row, 1)?)?))
     })
 }
 
@@ -83,13 +88,13 @@ pub(super) fn user(database: &Database, id: &str) -> Result<Option<User>> {
 
 pub(super) fn users(database: &Database, sink: Sink<'_, User>) -> Result<()> {
     let sql = "SELECT record FROM foretaste_users ORDER BY user_id";
-    database.each_row(sql, Vec::new(), &mut |row| sink(of_json(&text(&row, 0)?)?))
+    database.read(|reading| {
+        reading.each_row(sql, Vec::new(), &mut |row| sink(of_json(&text(&row, 0)?)?))
+    })
 }
 
 pub(super) fn hidden(database: &Database) -> Result<Vec<String>> {
-    let sql = "SELECT item_id FROM foretaste_items WHERE hidden > 0 UNION \
-               SELECT item_id FROM foretaste_hidden WHERE hidden + deleted > 0 ORDER BY item_id";
-    database.rows(sql, Vec::new())?.iter().map(|row| text(row, 0)).collect()
+    database.rows(HIDDEN, Vec::new())?.iter().map(|row| text(row, 0)).collect()
 }
 
 pub(super) async fn delete_item(database: &Database, id: &str) -> Result<bool> {

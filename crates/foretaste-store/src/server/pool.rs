@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use foretaste_core::{ErrorKind, Result};
 use sqlx::Connection;
 use sqlx::pool::PoolConnection;
-use sqlx_core::any::{Any, AnyPool};
+use sqlx_core::any::{Any, AnyConnection, AnyPool};
 use sqlx_core::pool::PoolOptions;
 
 use super::ServerOptions;
@@ -76,33 +76,18 @@ impl Pool {
         (dialect, url): (Dialect, &str),
     ) -> Result<Self> {
         let counted = Arc::new(Counted::default());
-        let (making, testing) = (Arc::clone(&counted), Arc::clone(&counted));
-        let lock_timeout = options.lock_timeout;
-        let pool = PoolOptions::<Any>::new()
-            .max_connections(options.connections.max(2))
-            .min_connections(options.min_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .idle_timeout(options.idle_timeout)
-            .max_lifetime(options.max_lifetime)
-            // What sqlx would do by itself, and count for nobody.
-            .test_before_acquire(false)
-            .before_acquire(move |connection, _| {
-                let counted = Arc::clone(&testing);
-                Box::pin(async move {
-                    let is_alive = connection.ping().await;
-                    counted.broken.fetch_add(u64::from(is_alive.is_err()), Relaxed);
-                    is_alive.map(|()| true)
-                })
-            })
-            .after_connect(move |connection, _| {
-                let counted = Arc::clone(&making);
-                Box::pin(async move {
-                    begin_session(dialect, lock_timeout, connection).await?;
-                    counted.made.fetch_add(1, Relaxed);
-                    Ok(())
-                })
-            });
-        let inner = pool.connect(url).await.map_err(failure)?;
+        let inner = pool(options, dialect, &counted).connect(url).await.map_err(failure)?;
+        Ok(Self { server, inner, counted })
+    }
+
+    /// As [`Pool::connect`], but connects when a connection is first asked for.
+    pub(super) fn connect_lazily(
+        server: &'static str,
+        options: &ServerOptions,
+        (dialect, url): (Dialect, &str),
+    ) -> Result<Self> {
+        let counted = Arc::new(Counted::default());
+        let inner = pool(options, dialect, &counted).connect_lazy(url).map_err(failure)?;
         Ok(Self { server, inner, counted })
     }
 
@@ -156,6 +141,35 @@ impl Pool {
             closed: [("own", own), ("broken", broken), ("retired", retired)],
         }
     }
+}
+
+fn pool(options: &ServerOptions, dialect: Dialect, counted: &Arc<Counted>) -> PoolOptions<Any> {
+    let (making, testing) = (Arc::clone(counted), Arc::clone(counted));
+    let lock_timeout = options.lock_timeout;
+    PoolOptions::new()
+        .max_connections(options.connections.max(2))
+        .min_connections(options.min_connections)
+        .acquire_timeout(options.acquire_timeout)
+        .idle_timeout(options.idle_timeout)
+        .max_lifetime(options.max_lifetime)
+        // What sqlx would do by itself, and count for nobody.
+        .test_before_acquire(false)
+        .before_acquire(move |connection: &mut AnyConnection, _| {
+            let counted = Arc::clone(&testing);
+            Box::pin(async move {
+                let is_alive = connection.ping().await;
+                counted.broken.fetch_add(u64::from(is_alive.is_err()), Relaxed);
+                is_alive.map(|()| true)
+            })
+        })
+        .after_connect(move |connection, _| {
+            let counted = Arc::clone(&making);
+            Box::pin(async move {
+                begin_session(dialect, lock_timeout, connection).await?;
+                counted.made.fetch_add(1, Relaxed);
+                Ok(())
+            })
+        })
 }
 
 /// A caller that waits, until it is dropped: with a connection, without one, or given up.

@@ -6,12 +6,15 @@ use sqlx::Row;
 use sqlx_core::any::AnyRow;
 
 use super::ServerStore;
+use super::catalogue::HIDDEN;
+use super::replica::Reading;
 use super::sql::{Arg, maybe_text, number, text};
-use crate::store::{Counts, Sink, Store};
+use crate::store::{Counts, Sink};
 
 /// Events that make one batch.
 const BATCH_EVENTS: usize = 1 << 16;
 const PLAIN: &str = "user_id, item_id, kind, value, time_ms, event_key";
+const COUNTERS: &str = "SELECT name, value FROM foretaste_meta WHERE name IN ('seq', 'sealed')";
 const CONTEXT: &str = ", session, scene, position, request_id";
 
 impl ServerStore {
@@ -29,15 +32,17 @@ impl ServerStore {
              ORDER BY time_ms, event_key"
         );
         let mut batch = EventBatch::default();
-        self.database.each_row(&sql, vec![since_ms.into()], &mut |row| {
-            batch.push(&event(&row, with_context)?);
-            if let Some(key) = batch.key.last_mut() {
-                *key = number(&row, 5)? as u64;
-            }
-            if batch.len() < BATCH_EVENTS {
-                return Ok(());
-            }
-            sink(std::mem::take(&mut batch))
+        self.database.read(|reading| {
+            reading.each_row(&sql, vec![since_ms.into()], &mut |row| {
+                batch.push(&event(&row, with_context)?);
+                if let Some(key) = batch.key.last_mut() {
+                    *key = number(&row, 5)? as u64;
+                }
+                if batch.len() < BATCH_EVENTS {
+                    return Ok(());
+                }
+                sink(std::mem::take(&mut batch))
+            })
         })?;
         if batch.is_empty() { Ok(()) } else { sink(batch) }
     }
@@ -54,26 +59,19 @@ impl ServerStore {
             "SELECT {PLAIN}{CONTEXT}, seq, event_id FROM foretaste_events \
              WHERE seq > ? AND seq <= ? ORDER BY seq"
         );
-        self.database.each_row(&sql, vec![after.into(), (last as i64).into()], &mut |row| {
-            let event_id = maybe_text(&row, 11)?;
-            let event = Event { event_id, ..event(&row, true)? };
-            sink(number(&row, 10)? as u64, event)
+        self.database.read_primary(|reading| {
+            reading.each_row(&sql, vec![after.into(), (last as i64).into()], &mut |row| {
+                let event_id = maybe_text(&row, 11)?;
+                let event = Event { event_id, ..event(&row, true)? };
+                sink(number(&row, 10)? as u64, event)
+            })
         })?;
         Ok(last)
     }
 
     /// The last sequence number, and the one up to which events have left the tail.
     pub(super) fn counters(&self) -> Result<(u64, u64)> {
-        let sql = "SELECT name, value FROM foretaste_meta WHERE name IN ('seq', 'sealed')";
-        let (mut last, mut sealed) = (0, 0);
-        for row in self.database.rows(sql, Vec::new())? {
-            let value = number(&row, 1)? as u64;
-            match text(&row, 0)?.as_str() {
-                "seq" => last = value,
-                _ => sealed = value,
-            }
-        }
-        Ok((last, sealed))
+        counters(&self.database.rows(COUNTERS, Vec::new())?)
     }
 
     /// Numbers that were given since the log was sealed. What was taken back since is in it, too.
@@ -82,24 +80,44 @@ impl ServerStore {
     }
 
     pub(super) fn count(&self) -> Result<Counts> {
-        let (last, sealed) = self.counters()?;
-        let one = |sql: &str, args: Vec<Arg>| -> Result<u64> {
-            let rows = self.database.rows(sql, args)?;
-            rows.first().map_or(Ok(0), |row| number(row, 0)).map(|n| n as u64)
-        };
-        let all = |table: &str| one(&format!("SELECT count(*) FROM foretaste_{table}"), Vec::new());
-        let young = "SELECT count(*) FROM foretaste_events WHERE seq > ?";
-        Ok(Counts {
-            items: all("items")?,
-            users: all("users")?,
-            hidden: self.hidden()?.len() as u64,
-            events: all("events")?,
-            log_events: one(young, vec![(sealed as i64).into()])?,
-            log_bytes: 0,
-            lake_bytes: 0,
-            last_seq: last,
-        })
+        self.database.read(count)
     }
+}
+
+fn count(reading: &mut Reading<'_>) -> Result<Counts> {
+    let (last, sealed) = counters(&reading.rows(COUNTERS, Vec::new())?)?;
+    let hidden = reading.rows(HIDDEN, Vec::new())?.len() as u64;
+    let mut one = |sql: &str, args: Vec<Arg>| -> Result<u64> {
+        let rows = reading.rows(sql, args)?;
+        rows.first().map_or(Ok(0), |row| number(row, 0)).map(|n| n as u64)
+    };
+    let mut all = |table: &str| one(&format!("SELECT count(*) FROM foretaste_{table}"), Vec::new());
+    let (items, users, events) = (all("items")?, all("users")?, all("events")?);
+    let young = "SELECT count(*) FROM foretaste_events WHERE seq > ?";
+    Ok(Counts {
+        items,
+        users,
+        hidden,
+        events,
+        log_events: one(young, vec![(sealed as i64).into()])?,
+        log_bytes: 0,
+        lake_bytes: 0,
+        last_seq: last,
+    })
+}
+
+/// The last sequence number, and the one up to which events have left the tail, of the rows of
+/// [`COUNTERS`].
+fn counters(rows: &[AnyRow]) -> Result<(u64, u64)> {
+    let (mut last, mut sealed) = (0, 0);
+    for row in rows {
+        let value = number(row, 1)? as u64;
+        match text(row, 0)?.as_str() {
+            "seq" => last = value,
+            _ => sealed = value,
+        }
+    }
+    Ok((last, sealed))
 }
 
 fn event(row: &AnyRow, with_context: bool) -> Result<Event> {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use foretaste_core::{Error, ErrorKind, Result};
-use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Column, Connection, Row, Transaction};
@@ -14,6 +13,7 @@ use tokio::runtime::Runtime;
 use super::ServerOptions;
 use super::failure::failure;
 use super::pool::{Pool, PoolFigures};
+use super::replica::Replica;
 
 const LOCK: &str = "SELECT value FROM foretaste_meta WHERE name = 'seq' FOR UPDATE";
 /// Parameters of one statement; both kinds of servers take 65,535.
@@ -61,6 +61,7 @@ pub(super) struct Database {
     /// How long statements wait for what other transactions hold.
     pub(super) lock_timeout: Duration,
     pool: Pool,
+    pub(super) replica: Option<Replica>,
     runtime: Option<Runtime>,
 }
 
@@ -85,8 +86,12 @@ impl Database {
             .build()?;
         let pool = Pool::connect("primary", options, (dialect, &url));
         let pool = blocking(&runtime, pool)?;
+        let replica = {
+            let _inside = runtime.enter();
+            Replica::of(options, dialect)?
+        };
         let lock_timeout = options.lock_timeout;
-        Ok(Self { dialect, lock_timeout, pool, runtime: Some(runtime) })
+        Ok(Self { dialect, lock_timeout, pool, replica, runtime: Some(runtime) })
     }
 
     /// Runs `work` beside all else, until the last one lets go of the database.
@@ -95,9 +100,15 @@ impl Database {
         Ok(())
     }
 
-    /// The pool as it is now.
+    /// The pools as they are now.
     pub(super) fn pools(&self) -> Vec<PoolFigures> {
-        vec![self.pool.figures()]
+        let replica = self.replica.as_ref().map(Replica::pool);
+        [self.pool.figures()].into_iter().chain(replica).collect()
+    }
+
+    /// Lets tasks be started as long as the guard is there.
+    pub(super) fn enter(&self) -> Option<tokio::runtime::EnterGuard<'_>> {
+        self.runtime.as_ref().map(Runtime::enter)
     }
 
     fn runtime(&self) -> Result<&Runtime> {
@@ -114,24 +125,6 @@ impl Database {
         self.wait(async {
             let mut connection = self.pool.acquire().await?;
             rows(self.dialect, &mut connection, sql, args).await
-        })
-    }
-
-    /// Shows the rows of one statement to `sink` as they come.
-    pub(super) fn each_row(
-        &self,
-        sql: &str,
-        args: Vec<Arg>,
-        sink: &mut dyn FnMut(AnyRow) -> Result<()>,
-    ) -> Result<()> {
-        self.wait(async {
-            let mut connection = self.pool.acquire().await?;
-            let sql = spelled(self.dialect, sql);
-            let mut found = bound(sql, args).fetch(&mut *connection);
-            while let Some(row) = found.try_next().await.map_err(failure)? {
-                sink(row)?;
-            }
-            Ok(())
         })
     }
 
@@ -287,7 +280,8 @@ pub(super) async fn insert(
     Ok(())
 }
 
-async fn rows(
+/// The rows of one statement.
+pub(super) async fn rows(
     dialect: Dialect,
     connection: &mut AnyConnection,
     sql: &str,
@@ -334,7 +328,8 @@ pub(super) fn number(row: &AnyRow, at: usize) -> Result<i64> {
     row.try_get(at).map_err(failure)
 }
 
-fn bound(sql: String, args: Vec<Arg>) -> Query<'static, Any, AnyArguments> {
+/// A statement with its parameters.
+pub(super) fn bound(sql: String, args: Vec<Arg>) -> Query<'static, Any, AnyArguments> {
     let query = sqlx::query(AssertSqlSafe(sql)).persistent(args.len() < 20);
     args.into_iter().fold(query, |query, arg| match arg {
         Arg::Number(value) => query.bind(value),
@@ -344,7 +339,7 @@ fn bound(sql: String, args: Vec<Arg>) -> Query<'static, Any, AnyArguments> {
 }
 
 /// `?` as the server wants its parameters; no statement here has one in a text.
-fn spelled(dialect: Dialect, sql: &str) -> String {
+pub(super) fn spelled(dialect: Dialect, sql: &str) -> String {
     if dialect == Dialect::MySql {
         return sql.to_owned();
     }
@@ -359,7 +354,8 @@ fn spelled(dialect: Dialect, sql: &str) -> String {
     numbered
 }
 
-fn dialect_of(url: &str) -> Result<(Dialect, String)> {
+/// The dialect that a URL asks for, and the URL as sqlx wants it.
+pub(super) fn dialect_of(url: &str) -> Result<(Dialect, String)> {
     match url.split_once("://") {
         Some(("postgres" | "postgresql", _)) => Ok((Dialect::Postgres, url.to_owned())),
         Some(("mysql" | "mariadb", rest)) => Ok((Dialect::MySql, format!("mysql://{rest}"))),

@@ -8,6 +8,7 @@ mod embedded;
 mod events;
 mod imports;
 mod pool;
+mod replica;
 mod server;
 #[allow(dead_code, reason = "shared with tests of extraction")]
 #[path = "../../../foretaste-ingest/tests/tables/servers.rs"]

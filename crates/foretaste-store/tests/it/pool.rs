@@ -8,33 +8,17 @@ use foretaste_store::{PoolFigures, ServerOptions, ServerStore, Store};
 
 use crate::bench::Bench;
 use crate::events::{batch, event, import, source};
-use crate::servers::Kind;
-
-/// The numbers of all connections to the last database but our own.
-fn connections(bench: &Bench) -> Vec<String> {
-    let sql = match bench.server.kind {
-        Kind::Postgres => {
-            "SELECT CAST(pid AS text) FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        }
-        Kind::MariaDb => {
-            "SELECT CAST(id AS char(20)) FROM information_schema.processlist \
-             WHERE db = DATABASE() AND id <> CONNECTION_ID()"
-        }
-    };
-    bench.client().texts(sql).into_iter().map(|mut row| row.remove(0)).collect()
-}
 
 /// Looks until there are so many, for a minute at most.
 #[track_caller]
 fn until(bench: &Bench, what: &str, holds: impl Fn(usize) -> bool) {
     for _ in 0..600 {
-        if holds(connections(bench).len()) {
+        if holds(bench.client().others().len()) {
             return;
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    panic!("{what}: {}", connections(bench).len());
+    panic!("{what}: {}", bench.client().others().len());
 }
 
 /// Looks at the store's own figures until they are so, for a minute at most.
@@ -55,18 +39,6 @@ fn figures(store: &ServerStore) -> PoolFigures {
 
 fn count(counts: &[(&str, u64)], reason: &str) -> u64 {
     counts.iter().find(|(name, _)| *name == reason).unwrap().1
-}
-
-/// Ends all connections to the last database but our own.
-fn end_connections(bench: &Bench) {
-    for id in connections(bench) {
-        let end = match bench.server.kind {
-            Kind::Postgres => format!("SELECT pg_terminate_backend({id})"),
-            Kind::MariaDb => format!("KILL {id}"),
-        };
-        // One may have ended by itself.
-        let _ = bench.server.client().run(&end);
-    }
 }
 
 #[test]
@@ -110,7 +82,7 @@ fn connections_are_ready_and_are_made_anew() {
         };
         let store = ServerStore::open(options).unwrap();
         until(&bench, "three at least", |n| n >= 3);
-        end_connections(&bench);
+        bench.client().end_others();
         assert_eq!(store.append_events(&[event("u", "a", 1)]).unwrap().accepted, 1);
         until(&bench, "three again", |n| n >= 3);
     }
@@ -179,7 +151,7 @@ fn connections_are_counted_from_making_to_closing() {
         let store = bench.store();
         store.counts().unwrap();
         until_told(&store, "all are back", |now| now.open > 0 && now.idle == now.open);
-        end_connections(&bench);
+        bench.client().end_others();
         until(&bench, "it was ended", |n| n == 0);
         store.counts().unwrap();
         until_told(&store, "all is told", |now| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use foretaste_core::{Error, ErrorKind};
-use foretaste_ingest::tables::{PresetConfig, SourceConfig};
+use foretaste_ingest::tables::{KeptFigures, PresetConfig, SourceConfig};
 use foretaste_store::{RowChanges, RowStore};
 
 use crate::logging;
@@ -110,6 +110,8 @@ impl Witness for Shown<'_> {
     }
 
     fn changed(&self, _: &RowChanges) {}
+
+    fn connections(&self, _: &str, _: KeptFigures) {}
 
     fn read(&self, reading: &Reading<'_>) {
         let what = reading.what.name();

@@ -11,7 +11,7 @@ use crate::cli::{Profile, TrainArgs};
 use crate::learning::{self, Input, Settings};
 use crate::quality::alerting::Telling;
 use crate::quality::{self, Judged};
-use crate::run::Run;
+use crate::run::{Run, read_whole};
 
 /// Exit code when the data failed a check.
 const REFUSED: u8 = 6;
@@ -28,9 +28,13 @@ pub fn run(run: &Run, args: &TrainArgs) -> Result<()> {
         report(run, &trained, None);
         return Ok(());
     }
-    let mut measure = quality::measure(run)?;
+    let store = store.as_ref();
     let (weights, progress) = (&run.config.events, run.progress.as_ref());
-    let input = learning::read_measured(store.as_ref(), weights, progress, Some(&mut measure))?;
+    let (input, measure) = read_whole(store, || {
+        let mut measure = quality::measure(run)?;
+        let input = learning::read_measured(store, weights, progress, Some(&mut measure))?;
+        Ok((input, measure))
+    })?;
     let judged = Judged::new(run, measure.finish())?;
     let telling = Telling::start(run, &judged.report)?;
     let is_open = !run.config.quality.gate || args.accept_quality;

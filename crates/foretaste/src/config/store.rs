@@ -14,6 +14,12 @@ pub struct StoreSection {
     pub url_env: String,
     /// File that holds it.
     pub url_file: String,
+    /// Environment variable that holds the URL of a replica of it.
+    pub replica_url_env: String,
+    /// File that holds it.
+    pub replica_url_file: String,
+    /// How long a read waits for the replica to have what the primary has.
+    pub replica_max_lag_s: u64,
     /// Connections at most.
     pub connections: u32,
     /// Connections that are there before they are needed.
@@ -36,10 +42,21 @@ impl StoreSection {
     /// # Errors
     /// `Config` naming the key.
     pub fn check(&self) -> Result<()> {
-        if !self.url_env.is_empty() && !self.url_file.is_empty() {
-            return Err(wrong("give `store.url_env` or `store.url_file`, not both".to_owned()));
+        let [primary, replica] = self.addresses();
+        for (prefix, (variable, path)) in [("", primary), ("replica_", replica)] {
+            if !variable.is_empty() && !path.is_empty() {
+                return Err(wrong(format!(
+                    "give `store.{prefix}url_env` or `store.{prefix}url_file`, not both"
+                )));
+            }
+        }
+        if replica != ("", "") && primary == ("", "") {
+            return Err(wrong(
+                "`store` names a replica and no server that it is one of".to_owned(),
+            ));
         }
         let bounds = [
+            ("replica_max_lag_s", self.replica_max_lag_s, 1, 3_600),
             ("connections", u64::from(self.connections), 2, 1_000),
             ("min_connections", u64::from(self.min_connections), 0, u64::from(self.connections)),
             ("acquire_timeout_s", self.acquire_timeout_s, 1, 3_600),
@@ -61,10 +78,13 @@ impl StoreSection {
     /// # Errors
     /// `Config` when the variable is not set, `Io` when the file cannot be read.
     pub fn server(&self) -> Result<Option<ServerOptions>> {
-        let Some(url) = self.url()? else { return Ok(None) };
+        let [primary, replica] = self.addresses();
+        let Some(primary) = url(primary)? else { return Ok(None) };
         let months = self.retention_months;
         Ok(Some(ServerOptions {
-            url,
+            url: primary,
+            replica_url: url(replica)?,
+            replica_max_lag: Duration::from_secs(self.replica_max_lag_s),
             connections: self.connections,
             min_connections: self.min_connections,
             acquire_timeout: Duration::from_secs(self.acquire_timeout_s),
@@ -76,17 +96,24 @@ impl StoreSection {
         }))
     }
 
-    #[allow(clippy::disallowed_methods)] // this is the binary
-    fn url(&self) -> Result<Option<String>> {
-        let url = match (self.url_env.as_str(), self.url_file.as_str()) {
-            ("", "") => return Ok(None),
-            ("", path) => fs_err::read_to_string(path)?,
-            (variable, _) => std::env::var(variable).map_err(|_| {
-                wrong(format!("store: the environment has no {variable}; set it to a URL"))
-            })?,
-        };
-        Ok(Some(url.trim().to_owned()))
+    /// Variable and file of the primary's URL, and of the replica's.
+    fn addresses(&self) -> [(&str, &str); 2] {
+        [(&self.url_env, &self.url_file), (&self.replica_url_env, &self.replica_url_file)]
+            .map(|(variable, path)| (variable.as_str(), path.as_str()))
     }
+}
+
+/// What a variable or a file holds.
+#[allow(clippy::disallowed_methods)] // this is the binary
+fn url(from: (&str, &str)) -> Result<Option<String>> {
+    let url = match from {
+        ("", "") => return Ok(None),
+        ("", path) => fs_err::read_to_string(path)?,
+        (variable, _) => std::env::var(variable).map_err(|_| {
+            wrong(format!("store: the environment has no {variable}; set it to a URL"))
+        })?,
+    };
+    Ok(Some(url.trim().to_owned()))
 }
 
 fn wrong(text: String) -> Error {

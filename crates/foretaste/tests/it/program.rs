@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -42,9 +42,18 @@ impl Program {
 
     /// Runs to the end; returns what it printed.
     pub(crate) fn run(&self, line: &str) -> String {
+        String::from_utf8(self.done(line).stdout).unwrap()
+    }
+
+    /// Runs to the end; returns what it printed besides its result.
+    pub(crate) fn errors(&self, line: &str) -> String {
+        String::from_utf8(self.done(line).stderr).unwrap()
+    }
+
+    fn done(&self, line: &str) -> Output {
         let done = self.command(line).output().unwrap();
         assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap()
+        done
     }
 
     /// Starts what goes on until it is stopped.

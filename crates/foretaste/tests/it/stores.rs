@@ -44,3 +44,39 @@ fn shared(server: &Server) {
     assert_eq!([second.terminate(), third.terminate()], [Some(0), Some(0)]);
     program.run("train");
 }
+
+/// Training reads the replica, and goes on without it, telling once.
+#[test]
+fn training_reads_a_replica_on_postgres() {
+    Server::start(Kind::Postgres).iter().for_each(with_replica);
+}
+
+#[test]
+fn training_reads_a_replica_on_mariadb() {
+    Server::start(Kind::MariaDb).iter().for_each(with_replica);
+}
+
+fn with_replica(server: &Server) {
+    fill(server);
+    let mut replica = server.replica();
+    let program = Program::new(&server.url, "");
+    fs_err::write(program.data().join("replica"), &replica.url).unwrap();
+    let there = program.data().join("replica").display().to_string();
+    let store = format!("{STORE}replica_url_file = \"{there}\"\nreplica_max_lag_s = 5\n");
+    program.configure(&format!("{store}{}", configuration(3600)));
+    program.run("extract --once");
+    let told = |line: &str| program.errors(line).matches("replica cannot be read").count();
+    assert_eq!(told("train"), 0, "it keeps up");
+    let (first, address) = program.serve("");
+    let metrics = get(&address, "/metrics");
+    let fresh = "foretaste_store_reads_total{server=\"replica\",reason=\"fresh\"} 1\n";
+    assert!(metrics.contains(fresh), "the start of a server is a long read: {metrics}");
+    let before = recommended(&address, "ann");
+    drop(first);
+    replica.kill();
+    assert_eq!(told("train"), 1, "once, whatever it reads");
+    let (_second, address) = program.serve("");
+    assert_eq!(recommended(&address, "ann"), before);
+    let metrics = get(&address, "/metrics");
+    assert!(metrics.contains("server=\"primary\",reason=\"away\"} 1\n"), "{metrics}");
+}

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foretaste_core::{Error, ErrorKind, Rng};
-use foretaste_ingest::tables::{Reader, SourceConfig, TableConfig, TableReport};
+use foretaste_ingest::tables::{Kept, KeptFigures, Reader, SourceConfig, TableConfig, TableReport};
 use foretaste_store::{RowChanges, RowStore};
 use serde_json::Value;
 
@@ -65,6 +65,8 @@ pub trait Witness {
     fn changed(&self, changes: &RowChanges);
     /// A table was read.
     fn read(&self, reading: &Reading<'_>);
+    /// What became of the connections of a source that is followed, so far.
+    fn connections(&self, source: &str, figures: KeptFigures);
 }
 
 /// Tables that are read into a store.
@@ -73,6 +75,8 @@ pub struct Extraction {
     pub stop: Stop,
     store: Arc<dyn RowStore>,
     sources: Vec<(SourceConfig, String)>,
+    /// The connection of each source.
+    kept: BTreeMap<String, Kept>,
     quarantine: PathBuf,
     max_bad_share: f64,
     /// Tables whose changed types are taken as they are, once.
@@ -88,9 +92,11 @@ impl Extraction {
         store: Arc<dyn RowStore>,
         accept_schema: bool,
     ) -> Self {
+        let kept = sources.iter().map(|(source, _)| (source.name.clone(), Kept::default()));
         let extraction = Self {
             stop: Stop::default(),
             store,
+            kept: kept.collect(),
             sources,
             quarantine: run.data.join("quarantine"),
             max_bad_share: run.config.import.max_bad_share,
@@ -151,6 +157,10 @@ impl Extraction {
                     0 => began + Duration::from_secs(source.0.interval_s.into()),
                     _ => Instant::now() + pause(*failures, source.0.interval_s, &mut rng),
                 };
+                if let Some(kept) = self.kept.get(&source.0.name) {
+                    kept.rest(&source.0, due.saturating_duration_since(Instant::now()));
+                    witness.connections(&source.0.name, kept.figures());
+                }
             }
             let soonest = next.iter().map(|(due, _)| *due).min().unwrap_or_else(Instant::now);
             self.stop.wait(soonest.saturating_duration_since(Instant::now()));
@@ -235,6 +245,7 @@ impl Extraction {
             store: self.store.as_ref(),
             source,
             url,
+            kept: self.kept.get(&source.name),
             quarantine: self.quarantine.clone(),
             max_bad_share: self.max_bad_share,
             accept_schema,

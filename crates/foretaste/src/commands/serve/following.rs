@@ -4,8 +4,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use anyhow::Result;
-use foretaste_ingest::tables::Outcome;
-use foretaste_serve::Feed;
+use foretaste_ingest::tables::{KeptFigures, Outcome};
+use foretaste_serve::{Feed, SourceFigures};
 use foretaste_store::{RowChanges, RowOutcome};
 use tracing::{debug, info, warn};
 
@@ -66,6 +66,11 @@ impl Witness for Live {
         if let Err(error) = self.feed.changed(changes) {
             warn!(%error, "items may be shown that the database hides; the next bundle hides them");
         }
+    }
+
+    fn connections(&self, source: &str, figures: KeptFigures) {
+        let KeptFigures { open, used, made, closed } = figures;
+        self.feed.connections(source, &SourceFigures { open, used, made, closed });
     }
 
     fn read(&self, reading: &Reading<'_>) {
