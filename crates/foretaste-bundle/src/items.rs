@@ -3,7 +3,7 @@
 use foretaste_core::{Error, IdTable, Item, ItemIdx, Result, TimeMs};
 
 use crate::format::{Column, SectionReader, SectionWriter};
-use crate::text::{IdIndex, TextColumn, Vocabulary};
+use crate::text::{FoundAt, IdIndex, TextColumn, Vocabulary};
 
 /// All items of a bundle; an item's number is its row.
 #[derive(Clone, Debug)]
@@ -82,12 +82,9 @@ impl ItemTable {
         self.ids.index_of(id)
     }
 
-    /// As [`ItemTable::index_of`] for an id that is probably that of item `hint`.
-    ///
-    /// # Cost
-    /// One comparison where it is.
-    pub fn index_of_near(&self, id: &str, hint: ItemIdx) -> Option<ItemIdx> {
-        self.ids.index_of_near(id, hint)
+    /// As [`ItemTable::index_of`], with a memory: see [`IdIndex::index_of_again`].
+    pub fn index_of_again(&self, id: &str, memory: &FoundAt) -> Option<ItemIdx> {
+        self.ids.index_of_again(id, memory)
     }
 
     /// The title of an item; may be empty.

@@ -41,5 +41,5 @@ pub use manifest::{ChannelEntry, Counts, FileEntry, Manifest};
 pub use popularity::PopularityView;
 pub use reader::Bundle;
 pub use registry::{BundleId, activate, current, list, previous, rollback};
-pub use text::{IdIndex, TextColumn, Vocabulary};
+pub use text::{FoundAt, IdIndex, TextColumn, Vocabulary};
 pub use writer::{write, write_watched};

@@ -1,5 +1,7 @@
 //! Columns of strings, vocabularies with postings, and ids with a lookup, as arrays in a file.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
 use foretaste_core::ids::id_hash;
 use foretaste_core::{BitSet, Error, IdTable, ItemIdx, Result};
 
@@ -74,6 +76,8 @@ impl TextColumn {
 pub struct IdIndex {
     ids: TextColumn,
     slots: Column<u32>,
+    /// Tells these ids from all others that this process has read.
+    edition: u32,
 }
 
 const FREE: u32 = u32::MAX;
@@ -94,7 +98,8 @@ impl IdIndex {
     }
 
     pub(crate) fn read(input: &mut SectionReader) -> Result<Self> {
-        let index = Self { ids: TextColumn::read(input)?, slots: input.take()? };
+        let ids = TextColumn::read(input)?;
+        let index = Self { ids, slots: input.take()?, edition: next_edition() };
         let bad = |text: &str| Err(Error::corrupt(format!("{}: {text}", input.name())));
         let (slots, n) = (index.slots.get(), index.len());
         let taken = slots.iter().filter(|&&s| s != FREE);
@@ -147,14 +152,44 @@ impl IdIndex {
         None
     }
 
-    /// As [`IdIndex::index_of`] for an id whose number is probably `hint`.
+    /// As [`IdIndex::index_of`] for an id that is looked up again and again, always with the same
+    /// memory.
     ///
     /// # Cost
-    /// One comparison where it is.
-    pub fn index_of_near(&self, id: &str, hint: u32) -> Option<u32> {
-        let is_it = (hint as usize) < self.len() && self.ids.bytes(hint) == id.as_bytes();
-        if is_it { Some(hint) } else { self.index_of(id) }
+    /// A comparison of two integers, but for the first time with these ids.
+    pub fn index_of_again(&self, id: &str, memory: &FoundAt) -> Option<u32> {
+        let known = memory.0.load(Relaxed);
+        if known >> 32 == u64::from(self.edition) {
+            return Some(known as u32).filter(|&index| index != FREE);
+        }
+        let found = self.index_of(id);
+        let index = found.unwrap_or(FREE);
+        memory.0.store(u64::from(self.edition) << 32 | u64::from(index), Relaxed);
+        found
     }
+}
+
+/// Where one id was found last, or that it was not, and in which [`IdIndex`]. Copies know the same;
+/// it says nothing about what the id is, so all are equal.
+#[derive(Debug, Default)]
+pub struct FoundAt(AtomicU64);
+
+impl Clone for FoundAt {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Relaxed)))
+    }
+}
+
+impl PartialEq for FoundAt {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// A number that no other lookup of this process has: from 1 on, for 0 remembers nothing.
+fn next_edition() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    LAST.fetch_add(1, Relaxed) + 1
 }
 
 /// Values that items have several of (categories, tags, attributes): codes per item, names per

@@ -41,6 +41,11 @@ impl<'a> Likeness<'a> {
         Self { snapshot, similarity, pool, labels, members, current: None, row: Vec::new() }
     }
 
+    /// Whether no candidate is like another, without asking for each pair.
+    pub fn is_nowhere(&self) -> bool {
+        self.similarity == Similarity::Labels && self.labels.words.is_empty()
+    }
+
     /// Similarity of two candidates, within 0..=1.
     pub fn of(&mut self, a: usize, b: usize, scratch: &mut Scratch) -> f32 {
         if self.current != Some(a) {

@@ -63,15 +63,16 @@ pub(crate) fn choose(
     let items = request.snapshot.bundle.items();
     let caps: Vec<Cap> = diversity.caps.iter().map(|cap| bind_cap(cap, items, pool)).collect();
     let relevance: Vec<f32> = pool.iter().map(|r| r.score).collect();
+    let wanted = diversity.mmr_lambda < 1.0;
+    let mut likeness = Likeness::new(request.snapshot, diversity.similarity, pool, wanted);
     let shape = Shape {
         relevance: &relevance,
-        lambda: diversity.mmr_lambda,
+        // Where nothing is like anything, relevance alone gives the same order at less cost.
+        lambda: if likeness.is_nowhere() { 1.0 } else { diversity.mmr_lambda },
         caps: &caps,
         quotas: &quotas,
         k: request.k,
     };
-    let mut likeness =
-        Likeness::new(request.snapshot, diversity.similarity, pool, diversity.mmr_lambda < 1.0);
     diversify::diversify(&shape, &mut |a, b| likeness.of(a, b, scratch))
 }
 

@@ -22,6 +22,8 @@ use crate::snapshots::Pinned;
 const TENANT: &str = "";
 /// An answer is kept as its fingerprint and its body.
 const FINGERPRINT_BYTES: usize = 8;
+/// Room for an answer of twenty items, so that writing it seldom moves it.
+const TYPICAL_BYTES: usize = 4 << 10;
 
 /// The cache of answers.
 pub(crate) struct ReadyAnswers {
@@ -182,7 +184,8 @@ fn add_set(key: &mut KeyBuf, mut texts: Vec<&str>) {
 
 /// An answer as it is kept: `write` adds the body.
 pub(crate) fn framed(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut bytes = vec![0; FINGERPRINT_BYTES];
+    let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
+    bytes.resize(FINGERPRINT_BYTES, 0);
     write(&mut bytes);
     let fingerprint = xxh3_64(&bytes[FINGERPRINT_BYTES..]);
     bytes[..FINGERPRINT_BYTES].copy_from_slice(&fingerprint.to_le_bytes());

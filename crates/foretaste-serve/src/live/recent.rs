@@ -4,10 +4,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foretaste_bundle::ItemTable;
+use foretaste_bundle::{FoundAt, ItemTable};
 use foretaste_core::{Event, ItemIdx, TimeMs};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -23,44 +22,13 @@ pub(crate) struct RecentEvent {
     pub(crate) time_ms: TimeMs,
     key: u64,
     arrival: u64,
-    last_seen: LastSeen,
-}
-
-/// The number that an event's item had in the bundle where it was last looked up. Only a hint: it
-/// is compared with the item's id before it is believed, so whoever reads it late loses nothing.
-#[derive(Debug)]
-struct LastSeen(AtomicU32);
-
-impl Default for LastSeen {
-    fn default() -> Self {
-        Self(AtomicU32::new(u32::MAX))
-    }
-}
-
-impl Clone for LastSeen {
-    fn clone(&self) -> Self {
-        Self(AtomicU32::new(self.0.load(Relaxed)))
-    }
-}
-
-impl PartialEq for LastSeen {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
+    found_at: FoundAt,
 }
 
 impl RecentEvent {
     /// The item in this bundle.
-    ///
-    /// # Cost
-    /// One comparison, but for the first request after a bundle went live.
     pub(crate) fn item_in(&self, items: &ItemTable) -> Option<ItemIdx> {
-        let hint = self.last_seen.0.load(Relaxed);
-        let item = items.index_of_near(&self.item, hint)?;
-        if item != hint {
-            self.last_seen.0.store(item, Relaxed);
-        }
-        Some(item)
+        items.index_of_again(&self.item, &self.found_at)
     }
 
     /// Adds what makes this event count to a fingerprint.
@@ -170,15 +138,8 @@ impl Recent {
         let arrival = shard.arrivals;
         let item = event.item.as_str().into();
         let (value, time_ms) = (event.value, event.time_ms);
-        let recent = RecentEvent {
-            item,
-            kind,
-            value,
-            time_ms,
-            key,
-            arrival,
-            last_seen: LastSeen::default(),
-        };
+        let recent =
+            RecentEvent { item, kind, value, time_ms, key, arrival, found_at: FoundAt::default() };
         let Some(mut evicted) = shard.push(user, recent, self.per_user) else {
             return Recorded { is_new: false, evicted: 1 };
         };
