@@ -5,8 +5,7 @@ users wait at half of it, cold and warm, with the cache and without, and while b
 
 DIR is a data folder with a current bundle and at least one other bundle that may go live. Users come
 by Zipf's law (exponent 1) from the bundle, one scene, 20 items. The server has all cores but the last,
-which the generator has; as root the generator runs under `chrt -f 1`. Latencies count from the moment
-at which a request was meant to be sent.
+which the generator has. Latencies count from the moment at which a request was meant to be sent.
 """
 
 import argparse
@@ -35,8 +34,6 @@ class Load:
         command = [self.args.binary, "load", task, "--scenario", path, "--data", self.args.data]
         command += ["--from-bundle", "--url", self.url, "--json", "--quiet"]
         command += ["--output", self.folder, *map(str, options)]
-        if os.geteuid() == 0:
-            command = ["chrt", "-f", "1", *command]
         command = ["taskset", "-c", str(os.cpu_count() - 1), *command]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         return json.loads(done.stdout)

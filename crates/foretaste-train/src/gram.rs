@@ -1,9 +1,10 @@
 //! Dense co-occurrence of all pairs of items, for catalogues small enough to hold it.
 
 use foretaste_core::Csr;
-use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
+use crate::item_item::is_unit;
 use crate::product::{Column, add_scaled, add_unit};
+use crate::turns::in_turn;
 
 /// Rows that one task computes.
 const ROWS_PER_TASK: usize = 16;
@@ -20,13 +21,15 @@ const ROWS_PER_TASK: usize = 16;
 /// fetching the rows of `right` is what takes the time.
 pub(crate) fn upper(left: &Csr, right: &Csr) -> Vec<f32> {
     let n = left.n_rows();
-    let unit = right.values.iter().all(|&v| v == 1.0);
     let short = |&c: &u32| u16::try_from(c).expect("at most 65,536 items");
-    let cols: Vec<u16> = right.indices.iter().map(short).collect();
-    let places = places(left, right);
+    let ((cols, unit), places) = rayon::join(
+        || (right.indices.iter().map(short).collect::<Vec<u16>>(), is_unit(right)),
+        || places(left, right),
+    );
     let mut gram = vec![0f32; n * n];
-    let tasks = gram.par_chunks_mut((n * ROWS_PER_TASK).max(1)).enumerate();
-    tasks.for_each_init(
+    // The first rows of a triangle are the long ones.
+    in_turn(
+        gram.chunks_mut((n * ROWS_PER_TASK).max(1)).enumerate(),
         || vec![0f32; u16::width(n)],
         |sums, (task, rows)| {
             for (r, row) in rows.chunks_exact_mut(n).enumerate() {

@@ -104,16 +104,15 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(r: &Csr, weighting: Weighting, max_user_items: usize) -> Self {
         let mut right = capped(r, max_user_items);
-        let power = if let Weighting::Rp3Beta { alpha, .. } = weighting { alpha } else { 1.0 };
-        let sums = column_sums(&right, 1);
-        if power != 1.0 {
-            right.values.iter_mut().for_each(|v| *v = v.powf(power));
+        let mut sums = Vec::new();
+        if let Weighting::Rp3Beta { alpha, .. } = weighting {
+            sums = column_sums(&right, |v| v);
+            right.values.iter_mut().for_each(|v| *v = v.powf(alpha));
         }
-        let mut left = right.clone();
-        scale_rows(&mut left, weighting, r);
-        let left = left.transpose();
-        let unit_right = right.values.iter().all(|&v| v == 1.0);
-        let (row_scale, col_scale) = item_scales(&right, &sums, weighting);
+        let (left, (unit_right, (row_scale, col_scale))) = rayon::join(
+            || scaled_transpose(&right, weighting, r),
+            || (is_unit(&right), item_scales(&right, &sums, weighting)),
+        );
         Self { left, right, unit_right, row_scale, col_scale }
     }
 
@@ -139,18 +138,28 @@ impl Prepared {
     }
 }
 
-/// The weight of each user, multiplied into the user's row.
-fn scale_rows(m: &mut Csr, weighting: Weighting, original: &Csr) {
-    for u in 0..m.n_rows() {
+/// Items x users, each user's entries times the user's weight.
+fn scaled_transpose(right: &Csr, weighting: Weighting, original: &Csr) -> Csr {
+    if matches!(weighting, Weighting::Cosine | Weighting::Cooccurrence) {
+        return right.transpose();
+    }
+    let mut scaled = right.clone();
+    for u in 0..scaled.n_rows() {
         let (_, values) = original.row(u);
         let weight = match weighting {
-            Weighting::Cosine | Weighting::Cooccurrence => continue,
+            Weighting::Cosine | Weighting::Cooccurrence => 1.0,
             Weighting::Normalised { a_user, .. } => (values.len() as f32).powf(-a_user),
             Weighting::Rp3Beta { alpha, .. } => values.iter().sum::<f32>().powf(-alpha),
         };
-        let range = m.indptr[u] as usize..m.indptr[u + 1] as usize;
-        m.values[range].iter_mut().for_each(|v| *v *= weight);
+        let range = scaled.indptr[u] as usize..scaled.indptr[u + 1] as usize;
+        scaled.values[range].iter_mut().for_each(|v| *v *= weight);
     }
+    scaled.transpose()
+}
+
+/// Whether all values are 1, so that none need be read.
+pub(crate) fn is_unit(m: &Csr) -> bool {
+    m.values.iter().all(|&v| v == 1.0)
 }
 
 /// What each item is multiplied with as a source (row) and as a target (column).
@@ -161,7 +170,7 @@ fn item_scales(right: &Csr, sums: &[f64], weighting: Weighting) -> (Vec<f32>, Ve
     };
     match weighting {
         Weighting::Cosine => {
-            let norms = each(&column_sums(right, 2), 0.5);
+            let norms = each(&column_sums(right, |v| v * v), 0.5);
             (norms.clone(), norms)
         }
         Weighting::Cooccurrence => (vec![1.0; right.n_cols], vec![1.0; right.n_cols]),
@@ -173,16 +182,20 @@ fn item_scales(right: &Csr, sums: &[f64], weighting: Weighting) -> (Vec<f32>, Ve
     }
 }
 
-fn column_sums(m: &Csr, power: i32) -> Vec<f64> {
+/// Per column the sum of `of` each value.
+fn column_sums(m: &Csr, of: impl Fn(f64) -> f64) -> Vec<f64> {
     let mut sums = vec![0f64; m.n_cols];
-    m.indices.iter().zip(&m.values).for_each(|(&c, &v)| {
-        sums[c as usize] += f64::from(v).powi(power);
-    });
+    let entries = m.indices.iter().zip(&m.values);
+    entries.for_each(|(&c, &v)| sums[c as usize] += of(f64::from(v)));
     sums
 }
 
 /// `r` without values <= 0 and with at most `cap` entries a row.
 pub(crate) fn capped(r: &Csr, cap: usize) -> Csr {
+    let is_short = r.indptr.windows(2).all(|ends| (ends[1] - ends[0]) as usize <= cap);
+    if is_short && r.values.iter().all(|&v| v > 0.0) {
+        return r.clone();
+    }
     let counts = r.col_counts();
     let mut out = Csr { n_cols: r.n_cols, indptr: vec![0], ..Csr::default() };
     out.indices.reserve(r.nnz());

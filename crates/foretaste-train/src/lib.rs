@@ -21,6 +21,7 @@ pub mod segments;
 mod small;
 pub mod spectral;
 pub mod svd;
+mod turns;
 pub mod user_user;
 
 pub use channels::{TrainInput, fit_channels};
