@@ -257,7 +257,8 @@ impl Database {
 }
 
 fn broken_off(source: Error) -> Error {
-    let text = "the store's replica broke off a read; repeated, it takes place on the primary. A                 standby of PostgreSQL that breaks off long reads needs `hot_standby_feedback = on`";
+    let text = "the store's replica broke off a read; repeated, it takes place on the primary. A \
+                standby of PostgreSQL that breaks off long reads needs `hot_standby_feedback = on`";
     Error::new(ErrorKind::Unavailable, text).with_source(source)
 }
 
