@@ -31,4 +31,5 @@ pub use config::{Condition, Field, Join, Present, Scalar, SourceConfig, TableCon
 pub use kept::{Kept, KeptFigures};
 pub use pass::{Outcome, Preview, Reader, TableReport};
 pub use preset::{PresetConfig, PresetOptions};
+pub use slow::StatementFigures;
 pub use state::TableState;

@@ -4,6 +4,7 @@
 //! waits for the network, which are a few round trips a table, and wait for each other at the
 //! store.
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use foretaste_core::Result;
 
 use super::config::SourceConfig;
 use super::connection::Connection;
+use super::slow::{StatementFigures, Statements, Watch};
 
 /// How long the end of a transaction may take; a connection that takes longer is closed.
 const END: Duration = Duration::from_secs(2);
@@ -45,6 +47,8 @@ struct State {
     broken: u64,
     old: u64,
     idled: u64,
+    /// What the statements of each table have cost.
+    statements: BTreeMap<String, Statements>,
 }
 
 struct Idle {
@@ -75,9 +79,15 @@ impl State {
 impl Kept {
     /// What became of its connections so far.
     pub fn figures(&self) -> KeptFigures {
-        let State { open, used, made, broken, old, idled, .. } = *self.state();
+        let state = self.state();
+        let State { open, used, made, broken, old, idled, .. } = *state;
         let closed = [("broken", broken), ("old", old), ("idle", idled)];
         KeptFigures { open, used, made, closed }
+    }
+
+    /// The `n` statements of a table (`source/table`) that took most time so far.
+    pub fn dearest(&self, table: &str, n: usize) -> Vec<StatementFigures> {
+        self.state().statements.get(table).map(|all| all.top(n)).unwrap_or_default()
     }
 
     /// Closes the connection if it would be idle for longer than the source allows: until it is
@@ -180,9 +190,11 @@ impl Drop for Snapshot<'_> {
         let (Some(mut connection), Some(kept)) = (self.connection.take(), self.kept) else {
             return;
         };
+        let Watch { table, seen, .. } = std::mem::take(&mut connection.watch);
         // After a panic, nobody knows what was under way.
         let is_well = !std::thread::panicking() && connection.end(END).is_ok();
         let mut state = kept.state();
+        state.statements.entry(table).or_default().merge(seen);
         if is_well && state.idle.is_none() {
             state.idle = Some(Idle { connection, made: self.made, since: Instant::now() });
         } else {

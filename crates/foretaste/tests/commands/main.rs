@@ -1,5 +1,9 @@
 //! The program as its users run it: real processes, real files, real sockets.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says why it skips"
+)]
 
 mod alerts;
 mod contract;

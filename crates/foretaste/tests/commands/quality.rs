@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Place, lists, text};
+use crate::program::{Place, SmallDisk, lists, text};
 
 /// A place with trained lists.
 fn trained() -> Place {
@@ -135,6 +135,32 @@ fn a_run_killed_at_any_moment_leaves_the_last_good_profile() {
     }
     let report: Value = serde_json::from_str(&place.run("--json quality")).unwrap();
     assert!(report["compared_with_ms"].as_i64().is_some_and(|at| at > 0), "{report}");
+}
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing() {
+    let place = trained();
+    let (before, kept) = (current(&place), place.path("data/quality"));
+    let elsewhere = place.path("kept");
+    fs_err::rename(&kept, &elsewhere).unwrap();
+    let Some(disk) = SmallDisk::mount(kept.clone(), "1m") else { return };
+    for entry in fs_err::read_dir(&elsewhere).unwrap() {
+        let entry = entry.unwrap();
+        fs_err::copy(entry.path(), kept.join(entry.file_name())).unwrap();
+    }
+    let report = fs_err::read(kept.join("last.json")).unwrap();
+    let filler = disk.0.join("filler");
+    // As much as there is: the write ends with an error.
+    let _ = fs_err::write(&filler, vec![0; 2 << 20]);
+    for command in ["quality", "quality --accept", "train"] {
+        place.refuses(command, &["data/quality/last.json cannot be written", "No space left"]);
+    }
+    assert_eq!((current(&place), accepted(&place)), (before, 1), "the last good ones stay");
+    assert_eq!(fs_err::read(kept.join("last.json")).unwrap(), report);
+    fs_err::remove_file(&filler).unwrap();
+    let report: Value = serde_json::from_str(&place.run("--json quality")).unwrap();
+    assert!(report["compared_with_ms"].as_i64().is_some_and(|at| at > 0), "{report}");
+    place.run("train");
 }
 
 #[test]

@@ -37,6 +37,13 @@ fn extraction_goes_on_until_sigterm_and_remembers_its_reconciliations() {
     let mut third = program.start("--json extract --follow");
     until("the last one is too old", || what(&third.line()), |what| what == "reconcile");
     assert_eq!(third.terminate(), Some(0));
+    let status = program.run("extract status");
+    assert!(status.contains("  dearest: ") && status.contains(" ms in all, "), "{status}");
+    let status: serde_json::Value =
+        serde_json::from_str(&program.run("--json extract status")).unwrap();
+    let dearest = status["tables"][0]["last_pass"]["statements"].as_array().unwrap();
+    assert_eq!(dearest.len(), 3, "{status}");
+    assert!(dearest.iter().all(|one| one["count"].as_u64() > Some(0)), "{status}");
 }
 
 /// What a first load leaves in the log, every later start would read again.

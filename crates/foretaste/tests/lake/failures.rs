@@ -1,9 +1,9 @@
 //! What goes wrong: every message says what, where and what to do, and nothing is lost.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
-use crate::program::{Place, text};
+use crate::program::{Place, SmallDisk, text};
 use crate::{NOON, json, marketplace};
 
 #[test]
@@ -107,30 +107,6 @@ fn killed_at_any_file_the_next_build_is_right() {
     assert_eq!(sets.iter().filter(|set| same(set)).count(), 3, "values of all sets are right");
     place.run("features tidy --keep-hours 0");
     assert_eq!(sets.iter().filter(|set| same(set)).count(), 3, "and tidying leaves them");
-}
-
-/// A small file system; unmounted when it goes out of scope.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None`, and a line that says so, where nothing may be mounted.
-    fn mount(at: PathBuf, size: &str) -> Option<Self> {
-        fs_err::create_dir(&at).unwrap();
-        let options = format!("size={size}");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options.as_str(), "none"]).arg(&at).stderr(Stdio::null());
-        let mounted = mount.status().is_ok_and(|status| status.success());
-        if !mounted {
-            println!("skipped: a small file system cannot be mounted here");
-        }
-        mounted.then_some(Self(at))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
 }
 
 #[test]

@@ -14,11 +14,13 @@ use foretaste_store::{RowChanges, RowStore};
 use serde_json::Value;
 
 use super::Stop;
-use super::show::{now_ms, to_json};
+use super::show::{now_ms, statements, to_json};
 use crate::run::Run;
 
 /// The first wait after a failure; it doubles up to the source's interval.
 const FIRST_RETRY_S: f64 = 1.0;
+/// Statements that are shown of each table.
+const STATEMENTS: usize = 3;
 /// A reconciliation that failed is tried again after this share of `reconcile_s`.
 const RETRY_SHARE: i64 = 10;
 
@@ -211,7 +213,10 @@ impl Extraction {
         let done = catch_unwind(AssertUnwindSafe(work));
         let done =
             done.unwrap_or_else(|_| Err(Error::internal(format!("{key}: reading panicked"))));
-        let note = to_json(&key, what.name(), &done);
+        let mut note = to_json(&key, what.name(), &done);
+        if let Some(kept) = self.kept.get(&source.0.name) {
+            note["statements"] = statements(&kept.dearest(&key, STATEMENTS));
+        }
         // A reconciliation that was stopped does not count as one.
         let is_whole = what == What::Pass || done.as_ref().is_ok_and(|report| !report.stopped);
         let remembered = match is_whole || done.is_err() {

@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use foretaste_ingest::tables::{Preview, TableReport, TableState};
+use foretaste_ingest::tables::{Preview, StatementFigures, TableReport, TableState};
 use foretaste_store::Record;
 use serde_json::{Value, json};
 
@@ -12,6 +12,9 @@ use crate::run::Run;
 
 /// A transaction that holds back the rows of an exact table for so long is mentioned.
 const LONG_S: u64 = 60;
+
+/// Beginning of a statement that is enough to know it by.
+const STATEMENT_CHARS: usize = 400;
 
 /// How a pass went, for machines and for remembering.
 pub fn to_json(table: &str, what: &str, done: &foretaste_core::Result<TableReport>) -> Value {
@@ -45,6 +48,22 @@ pub fn to_json(table: &str, what: &str, done: &foretaste_core::Result<TableRepor
             "error": error.to_string(),
         }),
     }
+}
+
+/// What statements cost, for machines and for remembering.
+pub fn statements(all: &[StatementFigures]) -> Value {
+    let one = |figures: &StatementFigures| {
+        let text: String = figures.statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        json!({
+            "statement": text.chars().take(STATEMENT_CHARS).collect::<String>(),
+            "count": figures.count,
+            "failed": figures.failed,
+            "rows": figures.rows,
+            "total_ms": figures.total.as_millis() as u64,
+            "longest_ms": figures.longest.as_millis() as u64,
+        })
+    };
+    all.iter().map(one).collect()
 }
 
 /// The wall clock.
@@ -139,5 +158,11 @@ fn line(table: &Value) -> String {
         (None, _) => "never read".to_owned(),
     };
     let name = text(&table["table"]);
-    format!("{name}: {} rows, read up to {}, {how}\n", table["rows"], text(&table["read_up_to"]))
+    let (rows, read_up_to) = (&table["rows"], text(&table["read_up_to"]));
+    let dearest = last["statements"].get(0).map(|first| {
+        let [count, total, longest] = ["count", "total_ms", "longest_ms"].map(|key| &first[key]);
+        let statement = text(&first["statement"]);
+        format!("  dearest: {count} times, {total} ms in all, {longest} at most: {statement}\n")
+    });
+    format!("{name}: {rows} rows, read up to {read_up_to}, {how}\n{}", dearest.unwrap_or_default())
 }
