@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// Lets the threads of the current pool take `tasks` in their order, each the next one as soon as it
-/// is free; `init` is called by each thread that takes one. Unlike divided ranges, tasks that grow
-/// shorter and shorter let all threads end together.
+/// Lets the threads of the current pool take `tasks` in their order, each the next one as soon as
+/// it is free; `init` is called by each thread that takes one. Unlike divided ranges, tasks that
+/// grow shorter and shorter let all threads end together.
 ///
 /// # Cost
 /// A lock for each task.
