@@ -16,13 +16,17 @@ mod encode;
 mod file;
 mod lake;
 mod manifest;
+mod opened;
 pub mod parquet;
 mod records;
 mod segment;
+mod shelf;
 mod snapshot;
 
 pub use columns::Columns;
 pub use lake::{CommitNote, Lake, LakeStats};
 pub use manifest::{Sealed, SegmentMeta, SourceMeta};
+pub use opened::{OpenSegment, SegmentEvents};
 pub use segment::{FinishedSegment, SegmentWriter};
+pub use shelf::Shelf;
 pub use snapshot::LakeSnapshot;

@@ -35,6 +35,11 @@ pub struct SegmentMeta {
 }
 
 impl SegmentMeta {
+    /// The name of the file without its ending.
+    pub fn name(&self) -> &str {
+        self.file.split('.').next().unwrap_or_default()
+    }
+
     /// True when the segment may hold an event that happened at `since_ms` or later.
     pub fn reaches(&self, since_ms: TimeMs) -> bool {
         since_ms <= 0 || self.time_range.is_some_and(|(_, last)| last >= since_ms)

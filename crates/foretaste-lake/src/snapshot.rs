@@ -1,33 +1,21 @@
 //! A fixed state of the lake: every file is open, so that neither a commit nor a removal in this
 //! or another process disturbs its reader.
 
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use foretaste_core::{Error, EventBatch, Result};
 
 use crate::columns::Columns;
-use crate::file::{ParquetFile, SharedFile};
 use crate::manifest::{Manifest, Sealed, SegmentMeta};
-
-/// Bytes that one step of a check reads.
-const CHECK_BYTES: usize = 1 << 20;
+use crate::opened::OpenSegment;
 
 /// All segments of one generation of the lake.
 #[derive(Debug)]
 pub struct LakeSnapshot {
     sealed: Sealed,
     generation: u64,
-    segments: Vec<Opened>,
-}
-
-#[derive(Debug)]
-struct Opened {
-    path: PathBuf,
-    file: SharedFile,
-    meta: SegmentMeta,
-    checked: Mutex<bool>,
+    segments: Vec<OpenSegment>,
 }
 
 impl LakeSnapshot {
@@ -36,11 +24,7 @@ impl LakeSnapshot {
     /// # Errors
     /// `NotFound` when a segment is gone (a writer has replaced it: load the manifest again).
     pub(crate) fn open(dir: &Path, manifest: &Manifest) -> Result<Self> {
-        let open = |meta: &SegmentMeta| -> Result<Opened> {
-            let path = dir.join(&meta.file);
-            let file = SharedFile::open(&path)?;
-            Ok(Opened { path, file, meta: meta.clone(), checked: Mutex::new(false) })
-        };
+        let open = |meta: &SegmentMeta| OpenSegment::open(dir, meta);
         let segments = manifest.segments.iter().map(open).collect::<Result<_>>()?;
         Ok(Self { sealed: manifest.sealed, generation: manifest.generation, segments })
     }
@@ -57,7 +41,7 @@ impl LakeSnapshot {
 
     /// Its segments, oldest first.
     pub fn segments(&self) -> impl Iterator<Item = &SegmentMeta> {
-        self.segments.iter().map(|segment| &segment.meta)
+        self.segments.iter().map(OpenSegment::meta)
     }
 
     /// Streams the events row group by row group, oldest segment first; `wanted` says which
@@ -79,7 +63,7 @@ impl LakeSnapshot {
             let (send, receive) = sync_channel(1);
             let decoder = scope.spawn(move || self.decode(columns, wanted, &send));
             for (segment, batch) in receive.iter() {
-                sink(&self.segments[segment].meta, batch)?;
+                sink(self.segments[segment].meta(), batch)?;
             }
             decoder.join().unwrap_or_else(|_| Err(Error::internal("the Parquet decoder panicked")))
         })
@@ -91,11 +75,10 @@ impl LakeSnapshot {
         wanted: &(dyn Fn(&SegmentMeta) -> bool + Sync),
         send: &SyncSender<(usize, EventBatch)>,
     ) -> Result<()> {
-        for (at, segment) in self.segments.iter().enumerate().filter(|(_, s)| wanted(&s.meta)) {
-            segment.check()?;
-            let file = ParquetFile::from_shared(&segment.path, segment.file.clone())?;
+        for (at, segment) in self.segments.iter().enumerate().filter(|(_, s)| wanted(s.meta())) {
+            let file = segment.events()?;
             for group in 0..file.groups() {
-                if send.send((at, file.events(group, columns)?)).is_err() {
+                if send.send((at, file.group(group, columns)?)).is_err() {
                     return Ok(()); // The sink has failed and said why.
                 }
             }
@@ -108,41 +91,6 @@ impl LakeSnapshot {
     /// # Errors
     /// `Corrupt` naming the first segment that differs.
     pub fn verify(&self) -> Result<()> {
-        self.segments.iter().try_for_each(Opened::check)
-    }
-}
-
-impl Opened {
-    fn check(&self) -> Result<()> {
-        let mut checked = self.checked.lock().unwrap_or_else(|e| e.into_inner());
-        if !*checked {
-            self.compare()?;
-            *checked = true;
-        }
-        Ok(())
-    }
-
-    fn compare(&self) -> Result<()> {
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; CHECK_BYTES];
-        let mut reader = self.file.reader();
-        loop {
-            let n = std::io::Read::read(&mut reader, &mut buffer)?;
-            if n == 0 {
-                break;
-            }
-            hasher.update(&buffer[..n]);
-        }
-        let intact = self.file.len() == self.meta.bytes
-            && hasher.finalize().to_hex().as_str() == self.meta.blake3;
-        if intact {
-            return Ok(());
-        }
-        Err(Error::corrupt(format!(
-            "segment {} is not what was written ({} bytes, expected {}); restore it from a backup",
-            self.path.display(),
-            self.file.len(),
-            self.meta.bytes
-        )))
+        self.segments.iter().try_for_each(OpenSegment::check)
     }
 }

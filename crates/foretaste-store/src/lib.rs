@@ -27,5 +27,8 @@ pub use memory::MemoryStore;
 pub use rows::{
     Record, Row, RowBucket, RowChanges, RowLoad, RowOutcome, RowStep, RowStore, Texts, UNDATED,
 };
-pub use server::{PoolFigures, ReadFigures, ServerOptions, ServerStore};
+pub use server::{
+    ArchiveMonth, ArchiveOptions, ArchiveReport, ArchiveStatus, PoolFigures, ReadFigures,
+    ServerOptions, ServerStore,
+};
 pub use store::{AppendOutcome, BulkOutcome, BulkWriter, Counts, Sink, Source, Store};

@@ -6,6 +6,7 @@
 //! `docs/decisions/0010-server-store.md` says why it is as it is.
 
 mod append;
+mod archive;
 mod bulk;
 mod catalogue;
 mod failure;
@@ -15,8 +16,11 @@ mod read;
 mod replica;
 mod rows;
 mod schema;
+mod snapshot;
 mod sql;
+mod warm;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +31,7 @@ use crate::memory::imported_before;
 use crate::store::{AppendOutcome, BulkWriter, Counts, Sink, Source, Store};
 use crate::validate;
 use append::Queue;
+pub use archive::{ArchiveMonth, ArchiveOptions, ArchiveReport, ArchiveStatus};
 pub use pool::PoolFigures;
 pub use replica::ReadFigures;
 use sql::{Arg, Database, text};
@@ -58,6 +63,8 @@ pub struct ServerOptions {
     pub remembered_keys: u64,
     /// Months of events that are kept, the running one not counted; `None`: all.
     pub retention_months: Option<u32>,
+    /// Where the folder of the archive is here; `None`: where it was when it was written last.
+    pub archive: Option<PathBuf>,
 }
 
 impl Default for ServerOptions {
@@ -75,6 +82,7 @@ impl Default for ServerOptions {
             upkeep_every: Duration::from_secs(3_600),
             remembered_keys: 1 << 20,
             retention_months: None,
+            archive: None,
         }
     }
 }

@@ -115,7 +115,8 @@ pub trait Store: Send + Sync {
     ) -> Result<()>;
 
     /// The events of the log with a sequence number above `after_seq`, in ascending order, and
-    /// the last sequence number of the store. Events leave the log when it is sealed.
+    /// the last sequence number of the store. Events leave the log when it is sealed or they are
+    /// archived.
     fn tail(&self, after_seq: u64, sink: &mut dyn FnMut(u64, Event) -> Result<()>) -> Result<u64>;
 
     /// As [`Store::tail`], but with the events that have been sealed, for a process that wants to

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::advise::args::AdviseArgs;
+use crate::commands::archive::args::ArchiveArgs;
 use crate::commands::extract::args::ExtractArgs;
 #[cfg(feature = "lake")]
 use crate::commands::features::args::FeaturesCommand;
@@ -60,6 +61,8 @@ pub enum Command {
     Extract(ExtractArgs),
     /// Say which indexes and settings the databases lack for being read, and build indexes
     Advise(AdviseArgs),
+    /// Move old events from a database's server into Parquet files; answers and training see both
+    Archive(ArchiveArgs),
     /// Check the quality of all that is stored; exit code 1 when a check fails
     Quality(QualityArgs),
     /// The lake and the SQL features that are computed from it

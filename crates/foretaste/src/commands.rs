@@ -1,6 +1,7 @@
 //! One module per command.
 
 pub mod advise;
+pub mod archive;
 pub mod bundle;
 pub mod config;
 pub mod demo;

@@ -15,9 +15,11 @@ use toml::{Table, Value};
 
 use crate::quality::alerting::AlertsConfig;
 
+mod archive;
 pub mod layers;
 mod store;
 
+pub use archive::ArchiveSection;
 use layers::Problem;
 pub use store::StoreSection;
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub source: Vec<SourceConfig>,
     /// Where everything is kept.
     pub store: StoreSection,
+    /// Where old events go.
+    pub archive: ArchiveSection,
     /// Reading files.
     pub import: ImportConfig,
     /// What events mean.
@@ -139,6 +143,7 @@ impl Config {
             outcome.unwrap_or_else(|e| problems.push(Problem(e.to_string())));
         };
         check(config.store.check());
+        check(config.archive.check());
         check(config.serve.check());
         #[cfg(feature = "lake")]
         {

@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 use foretaste_bundle::{Bundle, BundleId};
 use foretaste_core::Progress;
 use foretaste_pipeline::{Scene, Scenes, Snapshot};
-use foretaste_store::{EmbeddedOptions, EmbeddedStore, RowStore, ServerStore, Store};
+use foretaste_store::{
+    EmbeddedOptions, EmbeddedStore, RowStore, ServerOptions, ServerStore, Store,
+};
 
 use crate::cli::{Cli, Command};
 use crate::commands;
@@ -53,6 +55,7 @@ impl Run {
             Command::Import(args) => commands::import::run(&run, args),
             Command::Extract(args) => commands::extract::run(&run, args),
             Command::Advise(args) => commands::advise::run(&run, args),
+            Command::Archive(args) => commands::archive::run(&run, args),
             Command::Quality(args) => commands::quality::run(&run, args),
             #[cfg(feature = "lake")]
             Command::Features(command) => commands::features::run(&run, command),
@@ -90,10 +93,10 @@ impl Run {
 
     /// The store, for reading beside whoever writes.
     pub fn store_for_reading(&self) -> Result<Arc<dyn RowStore>> {
-        match self.config.store.server()? {
-            Some(options) => {
+        match self.store_on_server()? {
+            Some(store) => {
                 crate::logging::start_warnings(self.json);
-                Ok(Arc::new(ServerStore::open(options)?))
+                Ok(Arc::new(store))
             }
             None => Ok(Arc::new(EmbeddedStore::open_reader(&self.data)?)),
         }
@@ -101,10 +104,17 @@ impl Run {
 
     /// The store, for writing.
     pub fn store_for_writing(&self) -> Result<Arc<dyn RowStore>> {
-        match self.config.store.server()? {
-            Some(options) => Ok(Arc::new(ServerStore::open(options)?)),
+        match self.store_on_server()? {
+            Some(store) => Ok(Arc::new(store)),
             None => Ok(Arc::new(EmbeddedStore::open(&self.data, EmbeddedOptions::default())?)),
         }
+    }
+
+    /// The store on a database's server, where that is what the configuration says.
+    pub fn store_on_server(&self) -> Result<Option<ServerStore>> {
+        let Some(options) = self.config.store.server()? else { return Ok(None) };
+        let archive = self.config.archive.folder();
+        Ok(Some(ServerStore::open(ServerOptions { archive, ..options })?))
     }
 
     /// The id of the current bundle.

@@ -3,6 +3,7 @@
 
 mod files;
 mod lake;
+mod shelf;
 
 use foretaste_core::{Event, EventBatch, EventContext, Rng};
 

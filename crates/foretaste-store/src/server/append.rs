@@ -1,6 +1,6 @@
 //! Storing events one by one: threads that wait at the same time share a transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +9,7 @@ use foretaste_core::{Error, Event, IdTable, Result};
 use super::ServerStore;
 use super::schema::EVENT_COLUMNS;
 use super::sql::{Arg, Changing, Database, marks, number, text};
+use super::warm;
 use crate::store::AppendOutcome;
 use crate::validate;
 
@@ -71,8 +72,7 @@ async fn store(
 ) -> Result<Vec<Result<AppendOutcome>>> {
     let mut kinds = known_kinds(changing).await?;
     let old_kinds = kinds.len();
-    let all: Vec<u64> = calls.iter().copied().flatten().map(Event::key).collect();
-    let mut stored = stored_keys(changing, &all).await?;
+    let mut stored = known_keys(changing, calls).await?;
     let (mut keys, mut rows) = (Vec::new(), Vec::new());
     let mut outcomes = Vec::with_capacity(calls.len());
     for events in calls {
@@ -123,17 +123,47 @@ pub(super) async fn add_kinds(
     changing.insert("foretaste_kinds (kind)", "", rows).await
 }
 
-async fn stored_keys(changing: &mut Changing<'_>, keys: &[u64]) -> Result<HashSet<u64>> {
-    let mut stored = HashSet::new();
+/// Keys of those of the events that are stored. Where events have been archived, some may be known
+/// that were erased since: they are forgotten here.
+async fn known_keys(changing: &mut Changing<'_>, calls: &[&[Event]]) -> Result<HashSet<u64>> {
+    let all: Vec<u64> = calls.iter().copied().flatten().map(Event::key).collect();
+    let mut stored = stored_keys(changing, &all).await?;
+    if !stored.is_empty() && warm::edge(changing).await?.is_some() {
+        let events = || calls.iter().copied().flatten().map(|event| (event.key(), &event.user));
+        let users = events().filter(|(key, _)| stored.contains_key(key)).map(|(_, user)| &**user);
+        let erased = warm::erased(changing, &users.collect()).await?;
+        let is_erased = |(key, user): &(u64, &String)| {
+            stored.get(key).zip(erased.get(*user)).is_some_and(|(stored, erased)| stored < erased)
+        };
+        let keys: Vec<u64> = events().filter(is_erased).map(|(key, _)| key).collect();
+        forget_keys(changing, &keys).await?;
+        stored.retain(|key, _| !keys.contains(key));
+    }
+    Ok(stored.into_keys().collect())
+}
+
+/// The keys that are stored, with the numbers of their events.
+async fn stored_keys(changing: &mut Changing<'_>, keys: &[u64]) -> Result<HashMap<u64, i64>> {
+    let mut stored = HashMap::new();
     for some in keys.chunks(KEYS_AT_ONCE) {
         let marks = marks(some.len());
-        let sql = format!("SELECT event_key FROM foretaste_keys WHERE event_key IN ({marks})");
+        let sql = format!("SELECT event_key, seq FROM foretaste_keys WHERE event_key IN ({marks})");
         let args = some.iter().map(|&key| Arg::from(key as i64)).collect();
         for row in changing.rows(&sql, args).await? {
-            stored.insert(number(&row, 0)? as u64);
+            stored.insert(number(&row, 0)? as u64, number(&row, 1)?);
         }
     }
     Ok(stored)
+}
+
+/// Forgets keys, so that their events count when they are sent once more.
+pub(super) async fn forget_keys(changing: &mut Changing<'_>, keys: &[u64]) -> Result<()> {
+    for some in keys.chunks(KEYS_AT_ONCE) {
+        let sql = format!("DELETE FROM foretaste_keys WHERE event_key IN ({})", marks(some.len()));
+        let args = some.iter().map(|&key| Arg::from(key as i64)).collect();
+        changing.run(&sql, args).await?;
+    }
+    Ok(())
 }
 
 /// Adds rows of events; of those that are there nothing changes.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::sql::{Arg, Changing, Database, marks, number, text};
+use super::warm;
 use crate::store::Sink;
 use crate::validate;
 
@@ -144,6 +145,7 @@ pub(super) async fn delete_user(database: &Database, id: &str) -> Result<bool> {
         changing.run(keys, vec![Arg::text(id)]).await?;
         let events = "DELETE FROM foretaste_events WHERE user_id = ?";
         changing.run(events, vec![Arg::text(id)]).await?;
+        warm::erase(changing, id).await?;
         let record = "DELETE FROM foretaste_users WHERE user_id = ?";
         Ok(changing.run(record, vec![Arg::text(id)]).await? > 0)
     };

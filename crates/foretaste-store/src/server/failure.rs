@@ -38,7 +38,7 @@ fn said(error: &dyn DatabaseError) -> (ErrorKind, &'static str) {
         return match error.number() {
             1044 | 1045 | 1049 | 1142 | 1143 | 1227 | 1698 => DENIED,
             1021 | 1114 | 3675 => FULL,
-            1040 | 1053 | 1205 | 1213 | 1290 | 1317 | 1927 | 2006 | 2013 | 3024 => BUSY,
+            1040 | 1053 | 1205 | 1213 | 1290 | 1317 | 1412 | 1927 | 2006 | 2013 | 3024 => BUSY,
             _ => REFUSED,
         };
     }

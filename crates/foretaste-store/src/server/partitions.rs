@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use foretaste_core::time::{DAY_MS, civil, day_of};
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
+use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Row};
-use sqlx_core::any::AnyConnection;
+use sqlx_core::any::{Any, AnyConnection};
 
 use super::failure::failure;
-use super::sql::{Arg, Database, Dialect, number, run, wait_for_locks, whole_seconds};
+use super::sql::{Arg, Changing, Database, Dialect, number, run, wait_for_locks, whole_seconds};
+use super::warm;
 
 /// Months that are there before they are needed.
 const AHEAD: i64 = 3;
@@ -34,7 +36,11 @@ pub(super) async fn keep(database: &Database, retention: Option<u32>) -> Result<
             None => Ok(()),
         }
     };
-    alone(database, keep).await
+    alone(database, keep).await?;
+    let Some(months) = retention else { return Ok(()) };
+    let bound = start_of(this_month - i64::from(months));
+    let forget = async |changing: &mut Changing<'_>| warm::forget(changing, bound).await;
+    later(database.transaction(forget).await)
 }
 
 /// Makes partitions for those of the months that may have one. Without them events are stored all
@@ -56,7 +62,11 @@ async fn alone(
     database: &Database,
     work: impl AsyncFnOnce(&mut AnyConnection) -> Result<()>,
 ) -> Result<()> {
-    match locked(database, work).await {
+    later(locked(database, work).await)
+}
+
+fn later(done: Result<()>) -> Result<()> {
+    match done {
         Err(e) if e.kind() == ErrorKind::Unavailable => Ok(()),
         done => done,
     }
@@ -67,29 +77,44 @@ async fn locked(
     database: &Database,
     work: impl AsyncFnOnce(&mut AnyConnection) -> Result<()>,
 ) -> Result<()> {
-    let mut connection = database.own_connection().await?;
-    let lock = match database.dialect {
-        // Waits for lock_timeout, as any statement of the session.
-        Dialect::Postgres => {
-            "SELECT CAST(1 AS bigint) FROM (SELECT pg_advisory_lock(7106514)) AS locked".to_owned()
-        }
-        // Names of locks belong to the whole server.
-        Dialect::MySql => format!(
-            "SELECT CAST(GET_LOCK(CONCAT('foretaste_', MD5(DATABASE())), {}) AS SIGNED)",
-            whole_seconds(database.lock_timeout)
-        ),
-    };
-    let answer = sqlx::query(AssertSqlSafe(lock)).fetch_one(&mut *connection).await;
-    let answer: Option<i64> = answer.and_then(|row| row.try_get(0)).map_err(failure)?;
-    if answer != Some(1) {
-        return Err(Error::new(
-            ErrorKind::Unavailable,
-            "another process has been making or dropping months of events for too long",
-        ));
-    }
+    let mut connection = lock(database, Work::Months).await?;
     let timeout = MONTH_TIMEOUT.min(database.lock_timeout);
     wait_for_locks(database.dialect, timeout, &mut connection).await.map_err(failure)?;
     work(&mut connection).await
+}
+
+/// What one process does at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    Months,
+    Archive,
+}
+
+/// A connection whose session has the right to do `work`, until it ends.
+pub(super) async fn lock(database: &Database, work: Work) -> Result<PoolConnection<Any>> {
+    let mut connection = database.own_connection().await?;
+    let (number, name, what) = match work {
+        Work::Months => (7_106_514, "foretaste_", "making or dropping months of events"),
+        Work::Archive => (7_106_515, "foretaste_archive_", "archiving events"),
+    };
+    let sql = match database.dialect {
+        // Waits for lock_timeout, as any statement of the session.
+        Dialect::Postgres => {
+            format!("SELECT CAST(1 AS bigint) FROM (SELECT pg_advisory_lock({number})) AS locked")
+        }
+        // Names of locks belong to the whole server.
+        Dialect::MySql => format!(
+            "SELECT CAST(GET_LOCK(CONCAT('{name}', MD5(DATABASE())), {}) AS SIGNED)",
+            whole_seconds(database.lock_timeout)
+        ),
+    };
+    let answer = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
+    let answer: Option<i64> = answer.and_then(|row| row.try_get(0)).map_err(failure)?;
+    if answer == Some(1) {
+        return Ok(connection);
+    }
+    let text = format!("another process has been {what} for too long");
+    Err(Error::new(ErrorKind::Unavailable, text))
 }
 
 /// Makes those of the months that are not there.
@@ -165,13 +190,7 @@ async fn forget(dialect: Dialect, connection: &mut AnyConnection, month: i64) ->
     let bound = start_of(month);
     let old = ends(dialect, connection).await?.into_iter().filter(|&end| end <= bound);
     for end in old.filter(|&end| end > start_of(FIRST)) {
-        let sql = match dialect {
-            Dialect::Postgres => {
-                format!("DROP TABLE foretaste_events_{}", name(month_of(end - 1)))
-            }
-            Dialect::MySql => format!("ALTER TABLE foretaste_events DROP PARTITION {}", named(end)),
-        };
-        run(dialect, connection, &sql, Vec::new()).await?;
+        run(dialect, connection, &drop_month(dialect, end), Vec::new()).await?;
     }
     let sql = match dialect {
         Dialect::Postgres => {
@@ -185,6 +204,69 @@ async fn forget(dialect: Dialect, connection: &mut AnyConnection, month: i64) ->
         if run(dialect, connection, sql, args).await? < ROWS_AT_ONCE {
             return Ok(());
         }
+    }
+}
+
+/// Drops the months before `bound` that have no event any more, and says how many. Those that
+/// somebody reads or writes stay until another time.
+pub(super) async fn drop_empty(database: &Database, bound: TimeMs) -> Result<u64> {
+    let dialect = database.dialect;
+    let mut dropped = 0;
+    let each = async |connection: &mut AnyConnection| {
+        let known = ends(dialect, connection).await?.into_iter();
+        for end in known.filter(|&end| end <= bound && end > start_of(FIRST)) {
+            if !is_empty(dialect, connection, end).await? {
+                continue;
+            }
+            // Nobody adds an event between the look and the end of the month.
+            plain(connection, lock_events(dialect)).await?;
+            if is_empty(dialect, connection, end).await? {
+                run(dialect, connection, &drop_month(dialect, end), Vec::new()).await?;
+                dropped += 1;
+            }
+            plain(connection, unlock_events(dialect)).await?;
+        }
+        Ok(())
+    };
+    alone(database, each).await?;
+    Ok(dropped)
+}
+
+fn lock_events(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "BEGIN; LOCK TABLE foretaste_events IN ACCESS EXCLUSIVE MODE",
+        Dialect::MySql => "LOCK TABLES foretaste_events WRITE",
+    }
+}
+
+fn unlock_events(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "COMMIT",
+        Dialect::MySql => "UNLOCK TABLES",
+    }
+}
+
+async fn plain(connection: &mut AnyConnection, sql: &'static str) -> Result<()> {
+    sqlx::raw_sql(sql).execute(connection).await.map(drop).map_err(failure)
+}
+
+async fn is_empty(dialect: Dialect, connection: &mut AnyConnection, end: TimeMs) -> Result<bool> {
+    let sql = match dialect {
+        Dialect::Postgres => {
+            format!("SELECT time_ms FROM foretaste_events_{} LIMIT 1", name(month_of(end - 1)))
+        }
+        Dialect::MySql => {
+            format!("SELECT time_ms FROM foretaste_events PARTITION ({}) LIMIT 1", named(end))
+        }
+    };
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await;
+    rows.map(|rows| rows.is_empty()).map_err(failure)
+}
+
+fn drop_month(dialect: Dialect, end: TimeMs) -> String {
+    match dialect {
+        Dialect::Postgres => format!("DROP TABLE foretaste_events_{}", name(month_of(end - 1))),
+        Dialect::MySql => format!("ALTER TABLE foretaste_events DROP PARTITION {}", named(end)),
     }
 }
 
@@ -204,7 +286,7 @@ pub(super) fn month_of(time_ms: TimeMs) -> i64 {
     year * 12 + i64::from(month) - 1
 }
 
-fn start_of(month: i64) -> TimeMs {
+pub(super) fn start_of(month: i64) -> TimeMs {
     let (year, month) = (month.div_euclid(12), month.rem_euclid(12) as u32 + 1);
     day_of(year, month, 1).expect("every month has a first day") * DAY_MS
 }

@@ -1,7 +1,9 @@
 //! Reading events.
 
-use foretaste_core::{Error, Event, EventBatch, EventContext, Result, TimeMs};
-use foretaste_lake::Columns;
+use std::rc::Rc;
+
+use foretaste_core::{Error, ErrorKind, Event, EventBatch, EventContext, Result, TimeMs};
+use foretaste_lake::{Columns, OpenSegment};
 use sqlx::Row;
 use sqlx_core::any::AnyRow;
 
@@ -9,6 +11,7 @@ use super::ServerStore;
 use super::catalogue::HIDDEN;
 use super::replica::Reading;
 use super::sql::{Arg, maybe_text, number, text};
+use super::warm::{Cursor, Gone, HAS_ARCHIVE, Merge, Segment, View, all_segments, segments_of};
 use crate::store::{Counts, Sink};
 
 /// Events that make one batch.
@@ -18,33 +21,62 @@ const COUNTERS: &str = "SELECT name, value FROM foretaste_meta WHERE name IN ('s
 const CONTEXT: &str = ", session, scene, position, request_id";
 
 impl ServerStore {
-    /// Events in the order of their times, so that the same events are always read alike.
+    /// Events in the order of their times, so that the same events are always read alike, be they
+    /// in the table or in the archive.
     pub(super) fn read(
         &self,
         since_ms: TimeMs,
         columns: Columns,
         sink: Sink<'_, EventBatch>,
     ) -> Result<()> {
-        let with_context = columns == Columns::All;
-        let context = if with_context { CONTEXT } else { "" };
-        let sql = format!(
-            "SELECT {PLAIN}{context} FROM foretaste_events WHERE time_ms >= ? \
-             ORDER BY time_ms, event_key"
-        );
-        let mut batch = EventBatch::default();
         self.database.read(|reading| {
+            let (gone, files) = self.open_archive(reading, since_ms)?;
+            let (view, gone) = (View { columns, since_ms, only_moved: true }, Rc::new(gone));
+            let cursor = |file| Cursor::new(file, view, &gone);
+            let mut merge = Merge::new(files.into_iter().map(cursor).collect(), &mut *sink);
+            let sql = format!(
+                "SELECT {} FROM foretaste_events WHERE time_ms >= ? ORDER BY time_ms, event_key",
+                selected(columns)
+            );
+            let mut batch = EventBatch::default();
             reading.each_row(&sql, vec![since_ms.into()], &mut |row| {
-                batch.push(&event(&row, with_context)?);
-                if let Some(key) = batch.key.last_mut() {
-                    *key = number(&row, 5)? as u64;
-                }
+                add(&mut batch, &row, columns)?;
                 if batch.len() < BATCH_EVENTS {
                     return Ok(());
                 }
-                sink(std::mem::take(&mut batch))
-            })
-        })?;
-        if batch.is_empty() { Ok(()) } else { sink(batch) }
+                merge.hot(std::mem::take(&mut batch))
+            })?;
+            reading.release()?;
+            merge.hot(batch)?;
+            merge.finish()
+        })
+    }
+
+    /// Fixes a state of the database, and opens the files of the archive that it speaks of. Of
+    /// those, the archive removes what it has written anew meanwhile: then a later state is taken.
+    fn open_archive(
+        &self,
+        reading: &mut Reading<'_>,
+        since_ms: TimeMs,
+    ) -> Result<(Gone, Vec<(Segment, OpenSegment)>)> {
+        let reaches = |s: &Segment| s.through.is_some() && s.range.end > since_ms;
+        let mut before = Vec::new();
+        loop {
+            let warm = reading.fix()?;
+            match warm.open(self.options.archive.as_deref(), reaches) {
+                Ok(files) => return Ok((warm.gone, files)),
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+                Err(e) => {
+                    let names: Vec<_> = warm.segments.into_iter().map(|s| s.name).collect();
+                    if names == before {
+                        let text = "the archive lacks a file; restore it from a backup";
+                        return Err(Error::corrupt(text).with_source(e));
+                    }
+                    before = names;
+                    reading.release()?;
+                }
+            }
+        }
     }
 
     /// The events with sequence numbers above `after` up to `last`, which is returned. Numbers
@@ -86,6 +118,10 @@ impl ServerStore {
 
 fn count(reading: &mut Reading<'_>) -> Result<Counts> {
     let (last, sealed) = counters(&reading.rows(COUNTERS, Vec::new())?)?;
+    let archived = match reading.rows(HAS_ARCHIVE, Vec::new())?.is_empty() {
+        true => Vec::new(),
+        false => segments_of(&reading.rows(&all_segments(), Vec::new())?)?,
+    };
     let hidden = reading.rows(HIDDEN, Vec::new())?.len() as u64;
     let mut one = |sql: &str, args: Vec<Arg>| -> Result<u64> {
         let rows = reading.rows(sql, args)?;
@@ -98,10 +134,10 @@ fn count(reading: &mut Reading<'_>) -> Result<Counts> {
         items,
         users,
         hidden,
-        events,
+        events: events + archived.iter().map(|s| s.moved).sum::<u64>(),
         log_events: one(young, vec![(sealed as i64).into()])?,
         log_bytes: 0,
-        lake_bytes: 0,
+        lake_bytes: archived.iter().filter_map(|s| Some(s.meta.as_ref()?.bytes)).sum(),
         last_seq: last,
     })
 }
@@ -118,6 +154,27 @@ fn counters(rows: &[AnyRow]) -> Result<(u64, u64)> {
         }
     }
     Ok((last, sealed))
+}
+
+/// The columns that [`add`] reads.
+pub(super) fn selected(columns: Columns) -> String {
+    let context = if columns == Columns::All { CONTEXT } else { "" };
+    format!("{PLAIN}{context}")
+}
+
+/// Adds an event as it was selected.
+pub(super) fn add(batch: &mut EventBatch, row: &AnyRow, columns: Columns) -> Result<()> {
+    let key = number(row, 5)? as u64;
+    push_keyed(batch, &event(row, columns == Columns::All)?, key);
+    Ok(())
+}
+
+/// Adds an event whose id is no longer known, only its key.
+pub(super) fn push_keyed(batch: &mut EventBatch, event: &Event, key: u64) {
+    batch.push(event);
+    if let Some(last) = batch.key.last_mut() {
+        *last = key;
+    }
 }
 
 fn event(row: &AnyRow, with_context: bool) -> Result<Event> {

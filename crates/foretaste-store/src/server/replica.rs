@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use foretaste_core::{Error, ErrorKind, Result};
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx_core::any::{Any, AnyRow};
+use sqlx_core::any::{Any, AnyConnection, AnyRow};
 use tracing::{info, warn};
 
 use super::failure::failure;
 use super::pool::{Pool, PoolFigures};
 use super::sql::{Arg, Database, Dialect, bound, dialect_of, rows, run, spelled};
-use super::{ServerOptions, partitions};
+use super::warm::Warm;
+use super::{ServerOptions, partitions, snapshot};
 
 /// For so long a replica that was of no use is left alone.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -219,6 +220,8 @@ pub(super) struct Reading<'a> {
     has_shown: bool,
     /// Whether the server has failed, not whoever looks at the rows.
     has_failed: bool,
+    /// Whether one state is seen, in a transaction.
+    is_fixed: bool,
 }
 
 impl Database {
@@ -264,7 +267,33 @@ fn broken_off(source: Error) -> Error {
 
 impl<'a> Reading<'a> {
     fn new(database: &'a Database, connection: PoolConnection<Any>) -> Self {
-        Self { database, connection: Some(connection), has_shown: false, has_failed: false }
+        let connection = Some(connection);
+        Self { database, connection, has_shown: false, has_failed: false, is_fixed: false }
+    }
+
+    /// From here on one state of the database is seen; gives the archive as it is in it.
+    pub(super) fn fix(&mut self) -> Result<Warm> {
+        let dialect = self.database.dialect;
+        self.is_fixed = true;
+        self.change(async |connection: &mut AnyConnection| {
+            snapshot::begin(dialect, connection).await?;
+            snapshot::fix(dialect, connection).await?;
+            Warm::of(dialect, connection).await
+        })
+    }
+
+    /// Ends what [`Reading::fix`] has begun.
+    pub(super) fn release(&mut self) -> Result<()> {
+        self.change(async |connection: &mut AnyConnection| snapshot::end(connection).await)?;
+        self.is_fixed = false;
+        Ok(())
+    }
+
+    fn change<T>(&mut self, work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T>) -> Result<T> {
+        let connection = self.connection.as_mut().expect("it is there until the end");
+        let done = self.database.wait(work(connection));
+        self.has_failed |= done.is_err();
+        done
     }
 
     /// The rows of one statement.
@@ -286,7 +315,7 @@ impl<'a> Reading<'a> {
         args: Vec<Arg>,
         sink: &mut dyn FnMut(AnyRow) -> Result<()>,
     ) -> Result<()> {
-        let Self { database, connection, has_shown, has_failed } = self;
+        let Self { database, connection, has_shown, has_failed, .. } = self;
         let connection = connection.as_mut().expect("it is there until the end");
         let mut found = bound(spelled(database.dialect, sql), args).fetch(&mut **connection);
         loop {
@@ -315,6 +344,11 @@ impl Drop for Reading<'_> {
     fn drop(&mut self) {
         // A connection goes back to its pool by a task of the runtime.
         let _inside = self.database.enter();
-        drop(self.connection.take());
+        let mut connection = self.connection.take();
+        if let Some(connection) = connection.as_mut().filter(|_| self.is_fixed) {
+            // It would go on seeing that state.
+            connection.close_on_drop();
+        }
+        drop(connection);
     }
 }

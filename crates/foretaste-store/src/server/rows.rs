@@ -8,7 +8,7 @@ use foretaste_core::{Error, Item, Result, User};
 use super::append::{add_kinds, insert, known_kinds, row as event_row};
 use super::catalogue::{add_items, add_users, put_flag};
 use super::sql::{Arg, Changing, marks, maybe_text, number, text};
-use super::{ServerStore, catalogue};
+use super::{ServerStore, catalogue, warm};
 use crate::rows::{Record, RowBucket, RowChanges, RowOutcome, RowStep, RowStore};
 use crate::validate;
 
@@ -208,6 +208,7 @@ impl<'a> Effects<'a> {
 
     async fn store(self, changing: &mut Changing<'_>) -> Result<()> {
         drop_events(changing, &self.retracted).await?;
+        warm::retract(changing, &self.retracted).await?;
         insert(changing, self.events).await?;
         let items = self.items.iter().filter(|(_, item)| item.is_none());
         let items: Vec<&str> = items.map(|(id, _)| id.as_str()).collect();
@@ -285,13 +286,23 @@ async fn forget(changing: &mut Changing<'_>, table: &str, gone: &[Place]) -> Res
     Ok(())
 }
 
-async fn drop_events(changing: &mut Changing<'_>, events: &[(i64, i64)]) -> Result<()> {
+/// Deletes events by time and key, and says how many there were.
+pub(super) async fn drop_events(changing: &mut Changing<'_>, events: &[(i64, i64)]) -> Result<u64> {
+    let mut dropped = 0;
     for some in events.chunks(ROWS_AT_ONCE) {
         let places = vec!["(?,?)"; some.len()].join(",");
-        let sql = format!("DELETE FROM foretaste_events WHERE (time_ms, event_key) IN ({places})");
-        changing.run(&sql, some.iter().flat_map(|&(t, k)| [t.into(), k.into()]).collect()).await?;
+        // MariaDB looks for pairs in all of the table, unless it is told where.
+        let sql = format!(
+            "DELETE FROM foretaste_events WHERE time_ms BETWEEN ? AND ? \
+             AND (time_ms, event_key) IN ({places})"
+        );
+        let times = || some.iter().map(|&(time, _)| time);
+        let bounds = [times().min(), times().max()].map(Arg::Number);
+        let pairs = some.iter().flat_map(|&(t, k)| [t.into(), k.into()]);
+        let args = bounds.into_iter().chain(pairs).collect();
+        dropped += changing.run(&sql, args).await?;
     }
-    Ok(())
+    Ok(dropped)
 }
 
 async fn drop_records(

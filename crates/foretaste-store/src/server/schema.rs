@@ -6,6 +6,7 @@ use sqlx_core::any::AnyConnection;
 
 use super::failure::failure;
 use super::sql::{Database, Dialect, number, run};
+use super::warm;
 
 /// Raised with every change of the tables: those of this version are complete.
 const VERSION: i64 = 1;
@@ -40,21 +41,46 @@ pub(super) async fn prepare(database: &Database) -> Result<()> {
     let dialect = database.dialect;
     let mut connection = database.connection().await?;
     match version(&mut connection).await {
-        Ok(Some(VERSION)) => return Ok(()),
+        Ok(Some(VERSION | warm::VERSION)) => return Ok(()),
         Ok(Some(other)) => {
+            let known = warm::VERSION;
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("the store's tables are of version {other}, this program knows {VERSION}"),
+                format!("the store's tables are of version {other}, this program knows {known}"),
             ));
         }
         // There is no such table yet.
         Err(e) if e.kind() != ErrorKind::Io => return Err(e),
         Ok(None) | Err(_) => {}
     }
-    for statement in statements(dialect) {
+    make(dialect, &mut connection, statements(dialect)).await
+}
+
+/// Makes the tables of the archive where there are none. Programs that do not know them refuse the
+/// store from then on: they would answer with a part of the events.
+pub(super) async fn prepare_archive(database: &Database) -> Result<()> {
+    let dialect = database.dialect;
+    let mut connection = database.connection().await?;
+    if version(&mut connection).await? == Some(warm::VERSION) {
+        return Ok(());
+    }
+    let tables = archive_tables(types(dialect));
+    let mut all: Vec<String> = tables.iter().flat_map(|table| table.statements(dialect)).collect();
+    let version = warm::VERSION;
+    all.push(first("archive", 0));
+    all.push(format!("UPDATE foretaste_meta SET value = {version} WHERE name = 'version'"));
+    make(dialect, &mut connection, all).await
+}
+
+async fn make(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+    statements: Vec<String>,
+) -> Result<()> {
+    for statement in statements {
         // Of two processes that make a table at once, one may be told that it is there.
-        if let Err(first) = run(dialect, &mut connection, &statement, Vec::new()).await {
-            let again = run(dialect, &mut connection, &statement, Vec::new()).await;
+        if let Err(first) = run(dialect, connection, &statement, Vec::new()).await {
+            let again = run(dialect, connection, &statement, Vec::new()).await;
             again.map_err(|_| first)?;
         }
     }
@@ -70,13 +96,16 @@ async fn version(connection: &mut AnyConnection) -> Result<Option<i64>> {
 /// A table: its name, its columns, and the columns of its indexes.
 struct Table<'a>(&'a str, String, &'a [&'a str]);
 
+fn types(dialect: Dialect) -> &'static Types {
+    match dialect {
+        Dialect::Postgres => &POSTGRES,
+        Dialect::MySql => &MYSQL,
+    }
+}
+
 fn statements(dialect: Dialect) -> Vec<String> {
-    let types = match dialect {
-        Dialect::Postgres => POSTGRES,
-        Dialect::MySql => MYSQL,
-    };
     let mut all: Vec<String> =
-        tables(&types).iter().flat_map(|table| table.statements(dialect)).collect();
+        tables(types(dialect)).iter().flat_map(|table| table.statements(dialect)).collect();
     if dialect == Dialect::Postgres {
         all.push(
             "CREATE TABLE IF NOT EXISTS foretaste_events_other \
@@ -84,17 +113,19 @@ fn statements(dialect: Dialect) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let first = |name: &str, value: i64| {
-        // Without a FROM, MariaDB takes no WHERE.
-        format!(
-            "INSERT INTO foretaste_meta (name, value) SELECT '{name}', {value} \
-             FROM (SELECT 1 AS one) AS here \
-             WHERE NOT EXISTS (SELECT 1 FROM foretaste_meta WHERE name = '{name}')"
-        )
-    };
     // The version comes last: where it stands, all else is there.
     all.extend([first("seq", 0), first("sealed", 0), first("version", VERSION)]);
     all
+}
+
+/// Gives a value its first one.
+fn first(name: &str, value: i64) -> String {
+    // Without a FROM, MariaDB takes no WHERE.
+    format!(
+        "INSERT INTO foretaste_meta (name, value) SELECT '{name}', {value} \
+         FROM (SELECT 1 AS one) AS here \
+         WHERE NOT EXISTS (SELECT 1 FROM foretaste_meta WHERE name = '{name}')"
+    )
 }
 
 fn tables(types: &Types) -> Vec<Table<'static>> {
@@ -144,6 +175,31 @@ fn tables(types: &Types) -> Vec<Table<'static>> {
             "events",
             format!("{event}, PRIMARY KEY (time_ms, event_key)"),
             &["seq", "event_key", "user_id, time_ms, item_id, kind, value"],
+        ),
+    ]
+}
+
+/// Tables that are there once events have been archived.
+fn archive_tables(types: &Types) -> Vec<Table<'static>> {
+    let Types { id, word, long, .. } = types;
+    vec![
+        Table("archive", format!("name {word} PRIMARY KEY, value {long} NOT NULL"), &[]),
+        Table(
+            "segments",
+            format!(
+                "name {word} PRIMARY KEY, stage bigint NOT NULL, first_ms bigint NOT NULL, \
+                 end_ms bigint NOT NULL, clean_seq bigint NOT NULL, through_ms bigint, \
+                 through_key bigint, moved bigint NOT NULL, record {long}"
+            ),
+            &[],
+        ),
+        Table("erased", format!("user_id {id} PRIMARY KEY, seq bigint NOT NULL"), &[]),
+        Table(
+            "retracted",
+            "time_ms bigint NOT NULL, event_key bigint NOT NULL, seq bigint NOT NULL, \
+             PRIMARY KEY (time_ms, event_key)"
+                .to_owned(),
+            &[],
         ),
     ]
 }

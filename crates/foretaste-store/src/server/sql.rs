@@ -28,6 +28,16 @@ pub(super) enum Dialect {
     MySql,
 }
 
+impl Dialect {
+    /// The type that numbers of any size are cast to, to be read as texts.
+    pub(super) fn text_type(self) -> &'static str {
+        match self {
+            Self::Postgres => "text",
+            Self::MySql => "char",
+        }
+    }
+}
+
 /// A value of a statement.
 #[derive(Clone, Debug)]
 pub(super) enum Arg {
@@ -166,12 +176,9 @@ impl Database {
         change(self.dialect, &mut connection, work).await
     }
 
-    /// The type that numbers of any size are cast to, to be read as texts.
+    /// As [`Dialect::text_type`].
     pub(super) fn text_type(&self) -> &'static str {
-        match self.dialect {
-            Dialect::Postgres => "text",
-            Dialect::MySql => "char",
-        }
+        self.dialect.text_type()
     }
 }
 

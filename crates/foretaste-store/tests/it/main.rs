@@ -1,6 +1,7 @@
 //! The stores as their users see them.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, say why it skips")]
 
+mod archive;
 mod bench;
 mod conformance;
 mod crash;

@@ -7,6 +7,11 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+#[path = "../it/disk.rs"]
+mod disk;
+
+pub(crate) use disk::SmallDisk;
+
 /// A folder with a data folder in it, removed in the end.
 pub(crate) struct Place {
     dir: tempfile::TempDir,
@@ -74,30 +79,6 @@ impl Place {
 
     pub(crate) fn log(&self) -> String {
         fs_err::read_to_string(self.path("log")).unwrap()
-    }
-}
-
-/// A small file system; unmounted when it goes out of scope.
-pub(crate) struct SmallDisk(pub(crate) PathBuf);
-
-impl SmallDisk {
-    /// `None`, and a line that says so, where nothing may be mounted.
-    pub(crate) fn mount(at: PathBuf, size: &str) -> Option<Self> {
-        fs_err::create_dir(&at).unwrap();
-        let options = format!("size={size}");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options.as_str(), "none"]).arg(&at).stderr(Stdio::null());
-        let mounted = mount.status().is_ok_and(|status| status.success());
-        if !mounted {
-            println!("skipped: a small file system cannot be mounted here");
-        }
-        mounted.then_some(Self(at))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
     }
 }
 

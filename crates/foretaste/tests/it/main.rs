@@ -7,6 +7,8 @@
 )]
 
 mod advise;
+mod archive;
+mod disk;
 mod follow;
 mod program;
 #[allow(dead_code, reason = "the tests of extraction use more of it")]

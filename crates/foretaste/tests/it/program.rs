@@ -56,6 +56,13 @@ impl Program {
         done
     }
 
+    /// Runs to the end, which must not be a good one; returns what it said.
+    pub(crate) fn fail(&self, line: &str) -> String {
+        let done = self.command(line).output().unwrap();
+        assert!(!done.status.success(), "{line}");
+        String::from_utf8(done.stderr).unwrap()
+    }
+
     /// Starts what goes on until it is stopped.
     pub(crate) fn start(&self, line: &str) -> Running {
         let mut command = self.command(line);
@@ -90,6 +97,12 @@ impl Running {
             panic!("it ended: {errors}");
         }
         line.trim_end().to_owned()
+    }
+
+    /// SIGKILL; whether that came before its end.
+    pub(crate) fn kill(mut self) -> bool {
+        let _ = self.child.kill();
+        !self.child.wait().unwrap().success()
     }
 
     /// SIGTERM; returns the exit code.
