@@ -13,7 +13,7 @@ use foretaste_serve::{ExternalConfig, ServeConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::quality::alerting::AlertsConfig;
+use crate::alerting::AlertsConfig;
 
 mod archive;
 pub mod layers;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use foretaste_core::ErrorKind;
 
+mod alerting;
 mod cli;
 mod commands;
 mod config;

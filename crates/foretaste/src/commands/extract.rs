@@ -12,6 +12,7 @@ use foretaste_store::{RowChanges, RowStore};
 use crate::logging;
 use crate::run::Run;
 
+mod alarm;
 pub mod args;
 mod follow;
 mod show;
@@ -45,7 +46,7 @@ pub fn run(run: &Run, args: &ExtractArgs) -> Result<()> {
         });
     }
     if args.follow {
-        extraction.follow(&shown);
+        extraction.with_alarm(run)?.follow(&shown);
         return Ok(());
     }
     let failed = extraction.once(args.reconcile, &shown);

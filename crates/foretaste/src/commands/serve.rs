@@ -33,8 +33,9 @@ pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
     };
     fs_err::create_dir_all(&run.data)?;
     let store = run.store_for_writing()?;
-    let extraction = sources
-        .map(|sources| Extraction::new(&run, sources, Arc::clone(&store), args.accept_schema));
+    let extraction =
+        |sources| Extraction::new(&run, sources, Arc::clone(&store), args.accept_schema);
+    let extraction = sources.map(|all| extraction(all).with_alarm(&run)).transpose()?;
     serve(&run, config, (store, extraction), |addresses| {
         println!("listening on http://{}", addresses.public);
         if let Some(admin) = addresses.admin {

@@ -10,7 +10,6 @@ use foretaste_alert::Ledger;
 use foretaste_quality::{Profile, Report};
 
 const REPORT: &str = "last.json";
-const ALERTS: &str = "alerts.json";
 const PREFIX: &str = "accepted-";
 /// Beginning of the names of files that are being written.
 const PART: &str = ".part-";
@@ -65,15 +64,16 @@ impl Kept {
         report.map(Some).with_context(|| format!("{}", path.display()))
     }
 
-    /// What receivers of alerts know, by their names; nothing where that cannot be read.
-    pub fn alerts(&self) -> Option<BTreeMap<String, Ledger>> {
-        let bytes = fs_err::read(self.folder.join(ALERTS)).ok()?;
+    /// What receivers of alerts know, by their names, from the file of a rule; nothing where that
+    /// cannot be read.
+    pub fn alerts(&self, file: &str) -> Option<BTreeMap<String, Ledger>> {
+        let bytes = fs_err::read(self.folder.join(file)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
     /// Keeps what receivers of alerts know.
-    pub fn keep_alerts(&self, ledgers: &BTreeMap<String, Ledger>) -> Result<()> {
-        self.write(ALERTS, &serde_json::to_vec(ledgers)?)
+    pub fn keep_alerts(&self, file: &str, ledgers: &BTreeMap<String, Ledger>) -> Result<()> {
+        self.write(file, &serde_json::to_vec(ledgers)?)
     }
 
     /// Files of accepted profiles, oldest first.

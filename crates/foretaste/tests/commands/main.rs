@@ -10,4 +10,6 @@ mod contract;
 mod mistakes;
 mod program;
 mod quality;
+#[path = "../it/receiver.rs"]
+mod receiver;
 mod serving;

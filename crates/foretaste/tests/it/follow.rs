@@ -1,10 +1,13 @@
 //! A database that is followed: rows that come, change and go show in answers; kills of either
 //! side lose and double nothing.
 
+use std::time::Duration;
+
 use foretaste_core::{EventBatch, Rng};
 use foretaste_store::{Columns, EmbeddedStore, Store};
 
 use crate::program::{Program, get, recommended, until};
+use crate::receiver::receiver;
 use crate::servers::{Kind, Server};
 
 #[test]
@@ -44,6 +47,45 @@ fn extraction_goes_on_until_sigterm_and_remembers_its_reconciliations() {
     let dearest = status["tables"][0]["last_pass"]["statements"].as_array().unwrap();
     assert_eq!(dearest.len(), 3, "{status}");
     assert!(dearest.iter().all(|one| one["count"].as_u64() > Some(0)), "{status}");
+}
+
+#[test]
+fn a_closed_table_and_a_database_that_is_away_are_told_and_so_is_their_return() {
+    let Some(mut server) = Server::start(Kind::Postgres) else { return };
+    fill(&server);
+    let (address, came) = receiver();
+    let alerts =
+        format!("[alerts]\nunread_s = 1\n[alerts.alertmanager]\nurl = \"http://{address}\"\n");
+    let program = Program::new(&server.url, &format!("{}{alerts}", configuration(0)));
+    let mut running = program.start("--json extract --follow");
+    assert!(running.line().contains("\"ok\":true"));
+    // Alerts that are on are told once; each has its end.
+    let next = |name: &str| {
+        let (path, mut all) = came.recv_timeout(Duration::from_secs(300)).expect("an alert");
+        assert_eq!((path.as_str(), all.as_array().map(Vec::len)), ("/api/v2/alerts", Some(1)));
+        let alert = all[0].take();
+        let labels = &alert["labels"];
+        assert_eq!((&labels["alertname"], &labels["table"]), (&name.into(), &"shop/ev".into()));
+        assert_eq!(labels["reading"], "pass");
+        alert
+    };
+    let ends = |alert: serde_json::Value, other: &serde_json::Value| {
+        assert_eq!(alert["startsAt"], other["startsAt"], "{alert}");
+        assert!(alert["endsAt"].as_str() < other["endsAt"].as_str(), "{alert} {other}");
+    };
+    server.run("ALTER TABLE ev ALTER COLUMN qty DROP DEFAULT, ALTER COLUMN qty TYPE text");
+    let closed = next("ForetasteSourceClosed");
+    assert_eq!(closed["labels"]["severity"], "critical");
+    let why = closed["annotations"]["description"].as_str().unwrap_or_default();
+    assert!(why.contains("column `qty` was") && why.contains("--accept-schema"), "{why}");
+    server.run("ALTER TABLE ev ALTER COLUMN qty TYPE int USING qty::int");
+    ends(next("ForetasteSourceClosed"), &closed);
+    server.kill();
+    let unread = next("ForetasteSourceUnread");
+    assert_eq!(unread["labels"]["severity"], "warning");
+    server.restart();
+    ends(next("ForetasteSourceUnread"), &unread);
+    assert_eq!(running.terminate(), Some(0));
 }
 
 /// What a first load leaves in the log, every later start would read again.

@@ -11,6 +11,7 @@ mod archive;
 mod disk;
 mod follow;
 mod program;
+mod receiver;
 #[allow(dead_code, reason = "the tests of extraction use more of it")]
 #[path = "../../../foretaste-ingest/tests/tables/servers.rs"]
 mod servers;

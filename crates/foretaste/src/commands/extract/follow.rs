@@ -14,6 +14,7 @@ use foretaste_store::{RowChanges, RowStore};
 use serde_json::Value;
 
 use super::Stop;
+use super::alarm::{Alarm, Alarmed};
 use super::show::{now_ms, statements, to_json};
 use crate::run::Run;
 
@@ -84,6 +85,8 @@ pub struct Extraction {
     /// Tables whose changed types are taken as they are, once.
     accepting: Mutex<Vec<String>>,
     failing: Mutex<BTreeMap<(What, String), ErrorKind>>,
+    /// Tells who is to be told while databases are followed.
+    alarm: Option<Alarm>,
 }
 
 impl Extraction {
@@ -104,9 +107,18 @@ impl Extraction {
             max_bad_share: run.config.import.max_bad_share,
             accepting: Mutex::default(),
             failing: Mutex::default(),
+            alarm: None,
         };
         let accepting = if accept_schema { extraction.tables() } else { Vec::new() };
         Self { accepting: Mutex::new(accepting), ..extraction }
+    }
+
+    /// Lets the receivers of alerts hear of tables that cannot be read while they are followed.
+    ///
+    /// # Errors
+    /// When a receiver's address cannot be read.
+    pub fn with_alarm(self, run: &Run) -> anyhow::Result<Self> {
+        Ok(Self { alarm: Alarm::new(run)?, ..self })
     }
 
     /// The names of all tables.
@@ -144,6 +156,8 @@ impl Extraction {
 
     /// Passes and reconciliations until somebody asks to stop.
     pub fn follow(&self, witness: &dyn Witness) {
+        let alarmed = Alarmed { witness, alarm: self.alarm.as_ref() };
+        let witness: &dyn Witness = &alarmed;
         let mut rng = Rng::new(now_ms() as u64 ^ u64::from(std::process::id()));
         let mut next: Vec<_> = self.sources.iter().map(|_| (Instant::now(), 0)).collect();
         while !self.stop.asked() {
