@@ -1,6 +1,6 @@
 //! Long reads on real replicas: whole whatever state those are in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foretaste_core::{Error, ErrorKind, Item};
 use foretaste_store::{ServerOptions, ServerStore, Store};
@@ -8,7 +8,7 @@ use foretaste_store::{ServerOptions, ServerStore, Store};
 use crate::bench::Bench;
 use crate::conformance;
 use crate::events::{event, users};
-use crate::servers::{Kind, Server};
+use crate::servers::{Client, Kind, Server};
 
 /// A server with a replica.
 struct Pair {
@@ -24,13 +24,24 @@ impl Pair {
     /// A store in a new database; `max_lag_s` is its patience with the replica.
     fn store(&self, max_lag_s: u64) -> ServerStore {
         let url = self.bench.url();
-        ServerStore::open(ServerOptions {
+        let store = ServerStore::open(ServerOptions {
             replica_url: Some(self.url_there()),
             replica_max_lag: Duration::from_secs(max_lag_s),
             url,
             ..ServerOptions::default()
-        })
-        .unwrap()
+        });
+        self.wait_for_tables();
+        store.unwrap()
+    }
+
+    /// Waits until the replica has the last database that was made: before, it refuses connections.
+    fn wait_for_tables(&self) {
+        let (url, begun) = (self.url_there(), Instant::now());
+        let look = |mut client: Client| client.run("SELECT 1 FROM foretaste_control");
+        while let Err(error) = Client::connect(&url).and_then(look) {
+            assert!(begun.elapsed() < Duration::from_secs(300), "{error}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The last database that was made, on the replica.
