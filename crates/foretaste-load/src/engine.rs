@@ -57,6 +57,8 @@ pub struct Engine {
     /// Connections without a request, the last used on top.
     free: Vec<usize>,
     buffer: Vec<u8>,
+    /// Whether waiting is looking again and again: a machine that sleeps may wake late.
+    spins: bool,
 }
 
 /// A request that is due and waits for a connection.
@@ -68,11 +70,12 @@ struct Pending {
 }
 
 impl Engine {
-    /// An engine without open connections, for at most `connections` of them.
+    /// An engine without open connections, for at most `connections` of them, that never sleeps
+    /// where it `spins`.
     ///
     /// # Errors
     /// `Io` when the system has no event queue to give.
-    pub fn new(target: &Target, connections: usize) -> Result<Self> {
+    pub fn new(target: &Target, connections: usize, spins: bool) -> Result<Self> {
         let failed = |e: io::Error| Error::from(e).context("setting up the load generator");
         Ok(Self {
             poller: Poller::new().map_err(failed)?,
@@ -80,6 +83,7 @@ impl Engine {
             connections: (0..connections).map(|_| Connection::new()).collect(),
             free: (0..connections).rev().collect(),
             buffer: vec![0; READ_BYTES],
+            spins,
         })
     }
 
@@ -97,6 +101,7 @@ impl Engine {
             next_expiry: 0,
             scratch: Scratch::default(),
             cpu_seconds: alarm::thread_cpu_seconds(),
+            spun: 0,
             engine: self,
             phase,
         };
@@ -115,16 +120,20 @@ struct Run<'a> {
     next_expiry: u64,
     scratch: Scratch,
     cpu_seconds: f64,
+    /// Nanoseconds of turns that looked and found nothing.
+    spun: u64,
 }
 
 impl Run<'_> {
     fn until_done(mut self) -> io::Result<Recorder> {
         std::thread::sleep(self.phase.began.saturating_duration_since(Instant::now()));
         loop {
+            let (turn, offered) = (self.now(), self.tick.offered);
             if self.phase.stop.load(Ordering::Relaxed) {
                 self.phase.pacing.stop();
             }
             let is_behind = self.take_up();
+            let took_up = self.tick.offered > offered;
             let now = self.now();
             self.expire(now);
             self.tell(now);
@@ -132,7 +141,8 @@ impl Run<'_> {
             {
                 return Ok(self.finish(now));
             }
-            let wake = if is_behind { now } else { self.next_wake(now) };
+            let is_at_once = is_behind || self.engine.spins;
+            let wake = if is_at_once { now } else { self.next_wake(now) };
             self.engine.poller.wait(wake.saturating_sub(now))?;
             for at in 0..self.engine.poller.ready.len() {
                 let event = self.engine.poller.ready[at];
@@ -142,6 +152,9 @@ impl Run<'_> {
                 }
             }
             self.serve_waiting();
+            if self.engine.spins && !took_up && self.engine.poller.ready.is_empty() {
+                self.spun += self.now() - turn;
+            }
         }
     }
 
@@ -335,7 +348,8 @@ impl Run<'_> {
 
     fn finish(mut self, now: u64) -> Recorder {
         let seconds = now.max(1) as f64 / 1e9;
-        self.recorder.cpu_share = (alarm::thread_cpu_seconds() - self.cpu_seconds) / seconds;
+        let computed = alarm::thread_cpu_seconds() - self.cpu_seconds - self.spun as f64 / 1e9;
+        self.recorder.cpu_share = computed.max(0.0) / seconds;
         self.engine.free.clear();
         self.engine.free.extend((0..self.engine.connections.len()).rev());
         self.recorder

@@ -88,6 +88,9 @@ pub struct FindMaxResult {
 const SHORT_WARM_UP: WarmUp =
     WarmUp { seconds_at_least: 1.0, seconds_at_most: 3.0, windows: 2, tolerance: 0.2 };
 
+/// How often a try is made again whose run is not valid.
+const TRIES_OF_INVALID: usize = 2;
+
 impl Probe {
     /// What a run at a rate says.
     pub fn of(rate: f64, run: &RunResult) -> Self {
@@ -133,7 +136,11 @@ pub fn find_max(
             Next::Try(rate) => rate,
         };
         let mut run = at(generator, rate, settings.seconds)?;
-        if !run.is_valid() && run.missed.is_empty() {
+        // What it missed may be the generator's own delay.
+        for _ in 0..TRIES_OF_INVALID {
+            if run.is_valid() {
+                break;
+            }
             run = at(generator, rate, settings.seconds)?;
         }
         let probe = Probe::of(rate, &run);

@@ -134,8 +134,9 @@ impl Generator {
             Pace::Closed(pace) => pace.users,
         };
         let threads = scenario.transport.threads.min(connections);
+        let spins = scenario.transport.spin;
         let engines = (0..threads)
-            .map(|_| Engine::new(target, connections.div_ceil(threads)))
+            .map(|_| Engine::new(target, connections.div_ceil(threads), spins))
             .collect::<Result<_>>()?;
         Ok(Self {
             requests: Requests::new(scenario, target, tag)?,

@@ -112,6 +112,9 @@ pub struct Transport {
     pub timeout_ms: u64,
     /// Threads of the generator.
     pub threads: usize,
+    /// Whether they look for what is due or has come without ever sleeping.
+    #[serde(default)]
+    pub spin: bool,
 }
 
 /// Requests before the measurement: they fill caches and are reported apart.

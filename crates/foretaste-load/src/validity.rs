@@ -11,7 +11,7 @@ pub fn invalid_because(result: &RunResult) -> Vec<String> {
     if is_open && generator.lag.p99_ms > goals.generator_lag_ms {
         reasons.push(format!(
             "the generator lagged: p99 of its own delay is {:.2} ms, {} ms is allowed; \
-             lower the rate, add --threads, or give it a machine of its own",
+             lower the rate, add --threads or --spin, or give it a machine of its own",
             generator.lag.p99_ms, goals.generator_lag_ms
         ));
     }

@@ -112,7 +112,7 @@ impl App {
                 (config.cpu_queue, millis(config.queue_target_ms)),
                 Arc::clone(&metrics),
             )?,
-            helpers: helpers(config.cpu_helpers)?,
+            helpers: helpers(config.helpers())?,
             ladder: Ladder::of(&scenes)?,
             last_form: LastForm::default(),
             draining: AtomicBool::new(false),

@@ -27,7 +27,8 @@ pub struct ServeConfig {
     pub public_metrics: bool,
     /// Worker threads that compute answers; 0 = one per core.
     pub cpu_threads: usize,
-    /// Threads that help to compute an answer while there is no other to compute; 0 = none.
+    /// Threads that help to compute an answer while there is no other to compute, at most one less
+    /// than there are cores; 0 = none.
     pub cpu_helpers: usize,
     /// Requests that may wait for a worker; more are refused with 503.
     pub cpu_queue: usize,
@@ -140,10 +141,21 @@ impl ServeConfig {
     /// Number of worker threads to start.
     pub fn workers(&self) -> usize {
         match self.cpu_threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => cores(),
             n => n,
         }
     }
+
+    /// Number of threads that help to start: one that shares the core of whom it helps would only
+    /// be in the way.
+    pub fn helpers(&self) -> usize {
+        self.cpu_helpers.min(cores() - 1)
+    }
+}
+
+/// Cores that this process may use; at least one.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Bounds on the patience with clients, all in milliseconds.
@@ -206,6 +218,12 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("serve.cpu_queue"), "{error}");
         ServeConfig::default().check().expect("defaults are valid");
+    }
+
+    #[test]
+    fn whoever_helps_has_a_core_of_its_own() {
+        let wanting = |cpu_helpers| ServeConfig { cpu_helpers, ..Default::default() }.helpers();
+        assert_eq!((wanting(0), wanting(10_000)), (0, cores() - 1));
     }
 
     #[test]

@@ -34,6 +34,8 @@ fn check(primary: &Server) {
 
     replica.hold();
     insert(primary, "meanwhile");
+    // Until then it is up to date as far as it can tell.
+    until("the replica has heard of the row", || replica.has_heard_all_of(primary));
     let strict = foretaste_ingest::tables::SourceConfig { max_lag_s: 1, ..patient.clone() };
     until("the lag exceeds what is allowed", || {
         let done = world.pass(&strict);

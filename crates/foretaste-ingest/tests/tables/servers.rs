@@ -76,6 +76,21 @@ impl Server {
         });
     }
 
+    /// Whether this replica has received all that its primary has written, done or not.
+    pub(crate) fn has_heard_all_of(&self, primary: &Self) -> bool {
+        let (mut own, mut theirs) = (self.client(), primary.client());
+        match self.kind {
+            Kind::Postgres => {
+                let heard = own.texts("SELECT CAST(pg_last_wal_receive_lsn() AS text)");
+                heard == theirs.texts("SELECT CAST(pg_current_wal_flush_lsn() AS text)")
+            }
+            Kind::MariaDb => {
+                let heard = own.field("SHOW SLAVE STATUS", "Gtid_IO_Pos");
+                [heard] == *theirs.texts("SELECT CAST(@@gtid_binlog_pos AS char(99))")[0]
+            }
+        }
+    }
+
     /// On a folder with data.
     fn on(kind: Kind, dir: tempfile::TempDir) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -280,6 +295,13 @@ impl Client {
                 rows.iter().map(text).collect()
             }
         }
+    }
+
+    /// A text column of the only row of a statement of MariaDB.
+    fn field(&mut self, sql: &str, column: &str) -> String {
+        let Wire::MariaDb(wire) = &mut self.wire else { panic!("only MariaDB has it") };
+        let sql = AssertSqlSafe(sql.to_owned());
+        self.runtime.block_on(sqlx::query(sql).fetch_one(wire)).unwrap().get(column)
     }
 }
 

@@ -82,7 +82,7 @@ impl Default for OpenPace {
 
 impl Default for Transport {
     fn default() -> Self {
-        Self { connections: 256, timeout_ms: 10_000, threads: 1 }
+        Self { connections: 256, timeout_ms: 10_000, threads: 1, spin: false }
     }
 }
 
@@ -121,6 +121,7 @@ fn transport(reader: &mut Reader<'_>) -> Transport {
     if let Some(threads) = table.count("threads", 1..=64) {
         transport.threads = threads as usize;
     }
+    transport.spin = table.flag("spin");
     table.finish();
     transport
 }

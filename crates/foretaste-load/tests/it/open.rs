@@ -97,23 +97,27 @@ fn a_server_that_stands_still_shows_in_an_open_loop_and_hides_in_a_closed_one() 
 
 #[test]
 fn every_request_of_the_schedule_is_sent_once_on_any_number_of_threads() {
-    let trace = |threads: usize| -> BTreeSet<String> {
+    let trace = |threads: usize, spin: bool| -> BTreeSet<String> {
         let server = Server::start(|_| Some(ok("{}")));
         let text = format!(
-            "[open]\nrate = 400\nseconds = 1\n[transport]\nthreads = {threads}\n{NO_WARM_UP}\
+            "[open]\nrate = 400\nseconds = 1\n[transport]\nthreads = {threads}\nspin = {spin}\n\
+             {NO_WARM_UP}\
              [users]\nnew_share = 1.0\n[[request]]\nkind = \"recommend\"\nk = 3\n"
         );
         let result = run(&text, &server);
         assert_eq!(result.totals.failed, 0, "{result:?}");
         let seen = server.seen();
         assert_eq!(seen.len() as u64, result.totals.requests);
+        // Looking whether something is due is no work.
+        assert!(result.generator.cpu_share < 0.8, "{result:?}");
         let lines: BTreeSet<String> = seen.iter().map(|s| s.first_line.clone()).collect();
         assert_eq!(lines.len(), seen.len(), "each user is new, so each line is its own");
         lines
     };
-    let one = trace(1);
+    let one = trace(1, false);
     assert!(one.len() > 300, "{}", one.len());
-    assert_eq!(one, trace(3));
+    assert_eq!(one, trace(3, false));
+    assert_eq!(one, trace(1, true));
 }
 
 #[test]

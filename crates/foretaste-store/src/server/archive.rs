@@ -26,7 +26,7 @@ use super::partitions::{self, Work, month_of, start_of};
 use super::schema;
 use super::snapshot::Snapshot;
 use super::sql::{Arg, Changing, Database, number};
-use super::warm::{Seat, Segment, Stage, Warm, all_segments, overtaken, segments_of};
+use super::warm::{Gone, Seat, Segment, Stage, Warm, all_segments, overtaken, place, segments_of};
 
 /// Connections that a run has at once: its right, what it reads, and what it changes.
 const CONNECTIONS: u32 = 3;
@@ -140,6 +140,12 @@ impl ServerStore {
 
     /// What [`ServerStore::archive`] would look at, month by month; changes nothing. Events that
     /// are in the archive, but not deleted yet, count.
+    ///
+    /// # Errors
+    /// `Unavailable` when the server is not there.
+    ///
+    /// # Cost
+    /// A count of the old events of each month, by the primary key.
     pub fn archive_plan(&self, older_than_days: u32) -> Result<Vec<ArchiveMonth>> {
         self.database.wait(async {
             let before = before(&self.database, older_than_days).await?;
@@ -315,6 +321,25 @@ async fn start(changing: &mut Changing<'_>, folder: &Path) -> Result<(i64, Seat,
 fn new_id() -> String {
     let random = || std::collections::hash_map::RandomState::new().hash_one("archive");
     format!("archive-{:016x}", random())
+}
+
+/// Moves the place up to which `segment` counts. Gives those events of a batch of it, among
+/// `range`, that have not been erased since it was written; `None` when there is no such segment
+/// any more.
+async fn moved(
+    changing: &mut Changing<'_>,
+    segment: &Segment,
+    (batch, range): (&EventBatch, std::ops::Range<usize>),
+) -> Result<Option<Vec<usize>>> {
+    if !segment.moves(changing).await? {
+        return Ok(None);
+    }
+    let gone = Gone::since(changing, segment.clean_seq).await?;
+    let lives = |&i: &usize| {
+        let user = batch.users.get(batch.user[i]);
+        gone.spares(user, place(batch, i), segment.clean_seq)
+    };
+    Ok(Some(range.filter(lives).collect()))
 }
 
 /// Events that may be archived: their time is known.

@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foretaste_core::event::content_key;
+use foretaste_core::time::DAY_MS;
 use foretaste_core::{ErrorKind, Event, EventBatch, EventContext, NoProgress};
 use foretaste_store::{
     ArchiveOptions, ArchiveReport, Columns, Record, Row, RowStep, RowStore, ServerOptions,
     ServerStore, Store, load,
 };
 
+use tempfile::TempDir;
+
 use crate::bench::{Bench, open};
 use crate::events::{event, import, users};
-
-const DAY_MS: i64 = 86_400_000;
 
 fn today() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
@@ -35,6 +36,15 @@ fn ago(days: i64, n: i64) -> Event {
 /// Events of two hundred days, some of them in a month that is long over.
 fn history() -> Vec<Event> {
     (0..200).flat_map(|day| (0..5).map(move |n| ago(day, day * 5 + n))).collect()
+}
+
+/// A store with that history on each server, and a folder for its archive.
+fn filled() -> impl Iterator<Item = (Bench, TempDir, ServerStore)> {
+    Bench::all().map(|bench| {
+        let store = bench.store();
+        store.append_events(&history()).unwrap();
+        (bench, tempfile::tempdir().unwrap(), store)
+    })
 }
 
 /// Everything that is stored, as it is read: the order counts, too.
@@ -113,10 +123,7 @@ fn readers_see_one_table_and_training_the_same_bytes() {
 
 #[test]
 fn what_was_archived_is_stored_once_however_often_it_is_sent() {
-    for bench in Bench::all() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = bench.store();
-        store.append_events(&history()).unwrap();
+    for (bench, folder, store) in filled() {
         let before = all(&store);
         archive(&store, folder.path());
         let hot = bench.count("events");
@@ -156,10 +163,7 @@ fn late_events_join_their_month_and_months_become_one_file_again() {
 
 #[test]
 fn who_is_erased_is_gone_from_answers_at_once_and_from_files_with_the_next_run() {
-    for bench in Bench::all() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = bench.store();
-        store.append_events(&history()).unwrap();
+    for (_bench, folder, store) in filled() {
         store.archive(&options(folder.path(), false), &NoProgress).unwrap();
         store.delete_user("u1").unwrap();
         // Sent once more after the erasure it counts, and the copy of before does not take it.
@@ -225,11 +229,8 @@ fn an_archived_row_that_changes_or_goes_takes_its_event_along() {
 
 #[test]
 fn retention_drops_what_is_archived_too() {
-    for bench in Bench::all() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = bench.url();
-        let store = open(&url);
-        store.append_events(&history()).unwrap();
+    for (bench, folder, store) in filled() {
+        let url = bench.last_url();
         archive(&store, folder.path());
         let n = files(folder.path()).len();
         let retention_months = Some(3);
@@ -245,10 +246,7 @@ fn retention_drops_what_is_archived_too() {
 
 #[test]
 fn damaged_and_missing_files_are_named_and_nothing_is_deleted() {
-    for bench in Bench::all() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = bench.store();
-        store.append_events(&history()).unwrap();
+    for (bench, folder, store) in filled() {
         store.archive(&options(folder.path(), false), &NoProgress).unwrap();
         let file = files(folder.path()).remove(1);
         let whole = fs_err::read(&file).unwrap();
@@ -300,11 +298,8 @@ fn damaged_and_missing_files_are_named_and_nothing_is_deleted() {
 
 #[test]
 fn of_two_runs_one_waits_or_gives_up() {
-    for bench in Bench::all() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = bench.url();
-        let store = open(&url);
-        store.append_events(&history()).unwrap();
+    for (bench, folder, store) in filled() {
+        let url = bench.last_url();
         let before = all(&store);
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -319,11 +314,8 @@ fn of_two_runs_one_waits_or_gives_up() {
 
 #[test]
 fn a_run_that_was_overtaken_ends() {
-    for bench in Bench::all() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = bench.url();
-        let store = open(&url);
-        store.append_events(&history()).unwrap();
+    for (bench, folder, store) in filled() {
+        let url = bench.last_url();
         let before = all(&store);
         let ended = std::thread::scope(|scope| {
             let options = ArchiveOptions { delete_rows: 1, ..options(folder.path(), true) };
@@ -358,11 +350,8 @@ fn too_few_connections_are_refused_before_anything_begins() {
 
 #[test]
 fn events_move_under_writers_and_readers() {
-    for bench in Bench::all() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = bench.url();
-        let store = open(&url);
-        store.append_events(&history()).unwrap();
+    for (bench, folder, store) in filled() {
+        let url = bench.last_url();
         let over = AtomicBool::new(false);
         let (late, reads) = std::thread::scope(|scope| {
             let writer = scope.spawn(|| {

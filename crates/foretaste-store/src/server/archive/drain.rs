@@ -5,10 +5,10 @@ use std::time::Instant;
 use foretaste_core::{EventBatch, Result};
 use foretaste_lake::Columns;
 
-use super::{Archiving, is_passing, pause};
+use super::{Archiving, is_passing, moved, pause};
 use crate::server::rows::drop_events;
 use crate::server::sql::Changing;
-use crate::server::warm::{Gone, Place, Segment, Stage, place};
+use crate::server::warm::{Place, Segment, Stage, place};
 
 /// How often a transaction is tried anew when the server breaks it off.
 const TRIES: usize = 3;
@@ -90,14 +90,7 @@ async fn step(
     batch: &EventBatch,
     range: std::ops::Range<usize>,
 ) -> Result<Option<u64>> {
-    if !segment.moves(changing).await? {
-        return Ok(None);
-    }
-    let gone = Gone::since(changing, segment.clean_seq).await?;
-    let counts = |&i: &usize| {
-        let user = batch.users.get(batch.user[i]);
-        gone.spares(user, place(batch, i), segment.clean_seq)
-    };
-    let places: Vec<Place> = range.filter(counts).map(|i| place(batch, i)).collect();
+    let Some(living) = moved(changing, segment, (batch, range)).await? else { return Ok(None) };
+    let places: Vec<Place> = living.into_iter().map(|i| place(batch, i)).collect();
     drop_events(changing, &places).await.map(Some)
 }

@@ -3,12 +3,12 @@
 use foretaste_core::{EventBatch, Progress, Result};
 use foretaste_lake::Columns;
 
-use super::{ArchiveOptions, Archiving};
+use super::{ArchiveOptions, Archiving, moved};
 use crate::server::ServerStore;
 use crate::server::append::{insert, row_keyed};
 use crate::server::partitions::{self, month_of};
 use crate::server::sql::Changing;
-use crate::server::warm::{Gone, Place, Segment, Stage, place};
+use crate::server::warm::{Place, Segment, Stage, place};
 
 impl ServerStore {
     /// Puts the events of the archive back into the tables, some at a time, and removes the files.
@@ -75,21 +75,16 @@ fn before((time, key): Place) -> Place {
     }
 }
 
+/// Moves the place of `segment`, and puts the events behind it back that have not been erased.
+/// `None` when there is no such segment any more.
 async fn step(
     changing: &mut Changing<'_>,
     segment: &Segment,
     batch: &EventBatch,
     range: std::ops::Range<usize>,
 ) -> Result<Option<u64>> {
-    if !segment.moves(changing).await? {
-        return Ok(None);
-    }
-    let gone = Gone::since(changing, segment.clean_seq).await?;
-    let counts = |&i: &usize| {
-        let user = batch.users.get(batch.user[i]);
-        gone.spares(user, place(batch, i), segment.clean_seq)
-    };
-    let rows = range.filter(counts).map(|i| row_keyed(&batch.get(i), batch.key[i], None));
+    let Some(living) = moved(changing, segment, (batch, range)).await? else { return Ok(None) };
+    let rows = living.into_iter().map(|i| row_keyed(&batch.get(i), batch.key[i], None));
     let rows: Vec<_> = rows.collect();
     let n = rows.len() as u64;
     insert(changing, rows).await?;

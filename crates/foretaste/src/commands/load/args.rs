@@ -51,6 +51,10 @@ pub struct Shared {
     /// Threads of the generator [default: from the scenario, 1]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Never sleep: exact moments where sleeping cores wake late, as on virtual machines; each
+    /// thread takes a core
+    #[arg(long)]
+    pub spin: bool,
     /// Longest wait for an answer [default: from the scenario, 10000]
     #[arg(long, value_name = "MS")]
     pub timeout_ms: Option<u64>,
@@ -252,6 +256,7 @@ impl Shared {
         let transport = &mut scenario.transport;
         transport.connections = self.connections.unwrap_or(transport.connections);
         transport.threads = self.threads.unwrap_or(transport.threads);
+        transport.spin |= self.spin;
         transport.timeout_ms = self.timeout_ms.unwrap_or(transport.timeout_ms);
         if transport.connections == 0 || transport.threads == 0 || transport.timeout_ms == 0 {
             return Err(wrong("--connections, --threads and --timeout-ms must be at least 1"));
