@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use foretaste_bundle::{Bundle, BundleId};
 use foretaste_core::{Error, ErrorKind, Result};
 use foretaste_store::Store;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
+use crate::apart::apart;
 use crate::live::recent::Recent;
 use crate::metrics::{BundleLabels, Metrics, ReasonLabel};
 use crate::ready::{ReadyAnswers, of_bundle};
@@ -163,7 +164,7 @@ impl Bundles {
             return Ok(ahead);
         }
         turn.ahead = None;
-        match Bundle::open(&self.root, id) {
+        match apart(|| Bundle::open(&self.root, id)).flatten() {
             Ok(bundle) => Ok(Checked { id: name.into(), bundle: Arc::new(bundle) }),
             Err(failure) => {
                 turn.failed = Some((id.clone(), Instant::now()));
@@ -178,10 +179,12 @@ impl Bundles {
     fn go_live(&self, turn: &mut Turn, checked: Checked) -> Result<BundleSummary> {
         let before = self.live_id();
         let Live { store, snapshots, recent, ready } = &self.live;
-        if let Some(prepare) = self.before.get()
-            && let Ok(next) = snapshots.preview(&checked, store.as_ref())
-        {
-            prepare(&next);
+        if let Some(prepare) = self.before.get() {
+            let ahead =
+                apart(|| snapshots.preview(&checked, store.as_ref()).map(|next| prepare(&next)));
+            if let Err(failure) = ahead.flatten() {
+                debug!(error = %failure, "no answers are made ahead");
+            }
         }
         if let Err(failure) = snapshots.go_live(&checked, store.as_ref(), recent) {
             turn.failed = Some((checked.bundle.id().clone(), Instant::now()));

@@ -8,6 +8,7 @@
 //! a configuration file.
 
 mod answer;
+mod apart;
 mod app;
 mod bundles;
 mod config;
