@@ -1,7 +1,7 @@
 //! Behaviour: one event as a row, and many events as columns.
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::{IdTable, TimeMs};
 
@@ -78,7 +78,26 @@ pub fn content_key(user: &str, item: &str, kind: &str, value: f32, time_ms: Time
     digest(2, &[user.as_bytes(), item.as_bytes(), kind.as_bytes(), &value, &time])
 }
 
+/// What is hashed of an event has seldom more bytes; a hasher for any number takes longer to set up
+/// than to hash so few.
+const SHORT: usize = 240;
+
 fn digest(domain: u8, parts: &[&[u8]]) -> u64 {
+    let mut short = [0; SHORT];
+    if parts.iter().map(|part| 4 + part.len()).sum::<usize>() < SHORT {
+        short[0] = domain;
+        let mut at = 1;
+        for part in parts {
+            short[at..at + 4].copy_from_slice(&(part.len() as u32).to_le_bytes());
+            short[at + 4..at + 4 + part.len()].copy_from_slice(part);
+            at += 4 + part.len();
+        }
+        return xxh3_64(&short[..at]);
+    }
+    streamed_digest(domain, parts)
+}
+
+fn streamed_digest(domain: u8, parts: &[&[u8]]) -> u64 {
     let mut hasher = Xxh3::new();
     hasher.update(&[domain]);
     for part in parts {
@@ -212,5 +231,14 @@ mod tests {
         assert_eq!((0..3).map(|i| batch.get(i)).collect::<Vec<_>>(), events);
         assert_eq!(batch.items.len(), 2);
         assert_eq!(batch.time_range(), Some((5, 5)));
+    }
+
+    #[test]
+    fn keys_of_short_and_long_parts_are_one_hash() {
+        let text: Vec<u8> = (0..=255).collect();
+        for length in 0..=text.len() {
+            let parts = [&text[..length / 3], &text[length / 3..length]];
+            assert_eq!(digest(1, &parts), streamed_digest(1, &parts), "{length} bytes");
+        }
     }
 }

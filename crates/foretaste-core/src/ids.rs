@@ -51,7 +51,7 @@ impl IdTable {
 
     /// The number of `id`, if it has one.
     pub fn index_of(&self, id: &str) -> Option<u32> {
-        let eq = |&i: &u32| slice(&self.blob, &self.offsets, i) == id;
+        let eq = |&i: &u32| bytes(&self.blob, &self.offsets, i) == id.as_bytes();
         self.lookup.find(id_hash(id), eq).copied()
     }
 
@@ -62,13 +62,13 @@ impl IdTable {
     pub fn intern(&mut self, id: &str) -> u32 {
         let Self { blob, offsets, lookup } = self;
         let hash = id_hash(id);
-        if let Some(&found) = lookup.find(hash, |&i| slice(blob, offsets, i) == id) {
+        if let Some(&found) = lookup.find(hash, |&i| bytes(blob, offsets, i) == id.as_bytes()) {
             return found;
         }
         let index = u32::try_from(offsets.len() - 1).expect("more than 2^32 ids");
         blob.extend_from_slice(id.as_bytes());
         offsets.push(blob.len() as u64);
-        lookup.insert_unique(hash, index, |&i| id_hash(slice(blob, offsets, i)));
+        lookup.insert_unique(hash, index, |&i| xxh3_64(bytes(blob, offsets, i)));
         index
     }
 
@@ -95,8 +95,13 @@ impl<S: AsRef<str>> FromIterator<S> for IdTable {
 
 #[inline]
 fn slice<'a>(blob: &'a [u8], offsets: &[u64], index: u32) -> &'a str {
-    let range = offsets[index as usize] as usize..offsets[index as usize + 1] as usize;
-    std::str::from_utf8(&blob[range]).expect("the blob holds whole strings only")
+    std::str::from_utf8(bytes(blob, offsets, index)).expect("the blob holds whole strings only")
+}
+
+/// As [`slice`], without the look whether it is a string, which takes longer than comparing it.
+#[inline]
+fn bytes<'a>(blob: &'a [u8], offsets: &[u64], index: u32) -> &'a [u8] {
+    &blob[offsets[index as usize] as usize..offsets[index as usize + 1] as usize]
 }
 
 #[cfg(test)]
