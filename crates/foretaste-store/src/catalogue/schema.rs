@@ -7,7 +7,7 @@ use foretaste_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Step `i` leads from version `i` to version `i + 1`. Steps are never changed, only added.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "CREATE TABLE items (
        id TEXT PRIMARY KEY, record TEXT NOT NULL, embedding BLOB,
        hidden INTEGER NOT NULL DEFAULT 0
@@ -49,6 +49,7 @@ const STEPS: [&str; 3] = [
        tab INTEGER NOT NULL, batch INTEGER NOT NULL, place INTEGER NOT NULL,
        PRIMARY KEY (tab, batch, place)
      ) WITHOUT ROWID;",
+    "-- Blocks have a fourth part, without which their rows are not found.",
 ];
 
 /// How long a statement waits for a lock of another process.

@@ -27,6 +27,11 @@ impl Texts {
         &self.bytes[from as usize..self.ends[at] as usize]
     }
 
+    /// Where each text ends, and all of them as one.
+    pub(crate) fn parts(&self) -> (&[u32], &str) {
+        (&self.ends, &self.bytes)
+    }
+
     /// Number of texts.
     pub fn len(&self) -> usize {
         self.ends.len()

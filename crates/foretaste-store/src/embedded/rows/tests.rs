@@ -75,11 +75,19 @@ fn load(from: u32, to: u32) -> RowLoad {
 }
 
 /// A load that ends when its rows are noted, or when the lake has its events.
-fn interrupt_load(store: &EmbeddedStore, mut load: RowLoad, committed: bool) {
+fn interrupt_load(store: &EmbeddedStore, load: RowLoad, committed: bool) {
+    interrupt_block(store, load, (committed, |block| block));
+}
+
+fn interrupt_block(
+    store: &EmbeddedStore,
+    mut load: RowLoad,
+    (committed, form): (bool, fn(Block) -> Block),
+) {
     let batch = store.catalogue.next_batch("t").unwrap();
     let rows: Vec<u32> = (0..load.len() as u32).collect();
     name_events(&mut load, &rows, &mut EventIds::new("t", batch));
-    let block = Block::of(&load, &rows).unwrap();
+    let block = form(Block::of(&load, &rows).unwrap());
     let segment = store.segment_of(&mut load, &rows).unwrap().unwrap();
     let note = (segment.meta().file.as_str(), load.watermark.as_deref());
     store.catalogue.note_load(("t", batch), &block, note).unwrap();
@@ -131,4 +139,20 @@ fn a_load_after_an_interrupted_step_takes_the_step_back() {
     assert_eq!((done.added, done.changed), (9, 1), "row 1 was uncertain");
     assert_eq!(items(&store).len(), 10);
     assert!(!items(&store).contains(&"b".to_owned()));
+}
+
+#[test]
+fn blocks_of_older_versions_are_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
+    interrupt_block(&store, load(0, 300), (true, Block::without_places));
+    let done = store.load_rows("t", load(0, 400), None).unwrap();
+    assert_eq!((done.added, done.unchanged), (100, 300));
+    let digests = store.row_digests("t", &["7", "299", "399", "400"]).unwrap();
+    assert_eq!(digests, [Some(7), Some(299), Some(399), None]);
+    let step = RowStep { gone: vec!["5".into(), "350".into()], ..RowStep::default() };
+    assert_eq!(store.apply_rows("t", step).unwrap().removed, 2);
+    let rows = store.bucket_rows("t", 0).unwrap();
+    assert!(rows.iter().all(|(row, digest)| row.parse().ok() == *digest), "{rows:?}");
+    assert_eq!((rows.len(), items(&store).len()), (398, 398));
 }
