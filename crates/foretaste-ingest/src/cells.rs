@@ -100,7 +100,12 @@ pub fn time(cell: Cell<'_>) -> Result<i64, Reason> {
 }
 
 fn no_control(text: &str) -> Result<&str, Reason> {
-    if text.chars().any(char::is_control) { Err(Reason::ControlCharacter) } else { Ok(text) }
+    // Where all is ASCII, as most often, letters need not be put together first.
+    let is_plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if !is_plain && text.chars().any(char::is_control) {
+        return Err(Reason::ControlCharacter);
+    }
+    Ok(text)
 }
 
 /// Column names are compared without case and punctuation: `user_id` is `userId` is `User ID`.

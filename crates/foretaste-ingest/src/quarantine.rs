@@ -127,7 +127,8 @@ impl Quarantine {
         self.file.as_ref().map(|_| self.path.as_path())
     }
 
-    fn n_bad(&self) -> u64 {
+    /// Rows that were rejected.
+    pub fn n_bad(&self) -> u64 {
         self.bad.values().sum()
     }
 }

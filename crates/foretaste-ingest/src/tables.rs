@@ -10,6 +10,9 @@
 pub mod advise;
 mod config;
 mod connection;
+mod copy;
+mod cut;
+mod digest;
 mod failure;
 mod judge;
 mod kept;

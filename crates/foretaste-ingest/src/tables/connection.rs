@@ -3,17 +3,14 @@
 use std::time::{Duration, Instant};
 
 use foretaste_core::{Error, ErrorKind, Result};
-use futures_util::{Stream, TryStreamExt};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{
-    AssertSqlSafe, ColumnIndex, ConnectOptions, Connection as _, Database, Decode, Row,
-    ValueRef as _,
-};
+use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions, Connection as _, Database, Decode, Row};
 use tokio::runtime::Runtime;
 
+use super::cut::{Each, Pages};
 use super::failure;
-use super::layout::{Form, Layout};
+use super::layout::Layout;
 use super::page::Page;
 use super::slow::Watch;
 use super::sql::Statement;
@@ -65,6 +62,8 @@ pub struct Connection {
     runtime: Runtime,
     wire: Wire,
     timeout: Duration,
+    /// Rows were on their way when reading ended: nobody knows what comes next.
+    is_torn: bool,
     /// Told how long statements with rows took.
     pub(super) watch: Watch,
 }
@@ -85,7 +84,7 @@ impl Connection {
         let connect = Duration::from_secs(patience.connect_s.into());
         let wire = runtime.block_on(limited(connect, Wire::connect(url)))?;
         let timeout = Duration::from_secs(patience.statement_s.into()) + GRACE;
-        Ok(Self { runtime, wire, timeout, watch: Watch::default() })
+        Ok(Self { runtime, wire, timeout, is_torn: false, watch: Watch::default() })
     }
 
     /// Connects, and begins a read-only transaction that sees the database at one moment.
@@ -116,8 +115,11 @@ impl Connection {
     /// Ends the transaction, and with it what was left unread.
     ///
     /// # Errors
-    /// As [`Connection::begin`].
+    /// As [`Connection::begin`]; `Unavailable` after a [`Connection::pages`] that broke off.
     pub fn end(&mut self, limit: Duration) -> Result<()> {
+        if self.is_torn {
+            return Err(Error::new(ErrorKind::Unavailable, "rows that nobody wants are left"));
+        }
         self.runtime.block_on(limited(limit, self.wire.execute("ROLLBACK")))
     }
 
@@ -141,7 +143,7 @@ impl Connection {
     /// # Errors
     /// What the server says, with the kind that callers need.
     pub fn rows(&mut self, sql: &str, parameters: &[String]) -> Result<Vec<Cells>> {
-        let Self { runtime, wire, timeout, watch } = self;
+        let Self { runtime, wire, timeout, watch, .. } = self;
         let began = Instant::now();
         let rows = runtime.block_on(limited(*timeout, wire.rows(sql, parameters)));
         let n = rows.as_ref().map(|rows| rows.len() as u64);
@@ -149,8 +151,7 @@ impl Connection {
         rows
     }
 
-    /// The rows of a query in the form of `layout`, in pages of at most `rows`; `each` takes them
-    /// and says whether it wants more.
+    /// The rows of a query in the form of `layout`, in pages of at most `rows`, which `each` takes.
     ///
     /// # Errors
     /// As [`Connection::rows`].
@@ -158,20 +159,24 @@ impl Connection {
         &mut self,
         statement: &Statement,
         (layout, rows): (&Layout, usize),
-        each: &mut dyn FnMut(Page) -> bool,
+        each: &mut Each<'_>,
     ) -> Result<()> {
-        let Self { runtime, wire, timeout, watch } = self;
+        let Self { runtime, wire, timeout, is_torn, watch } = self;
         // What becomes of the rows is not the database's time.
         let (mut n, mut away, began) = (0, Duration::ZERO, Instant::now());
         let each = &mut |page: Page| {
             n += page.len() as u64;
             let handed = Instant::now();
-            let is_wanted = each(page);
+            let next = each(page);
             away += handed.elapsed();
-            is_wanted
+            next
         };
-        let pages = Pages { layout, rows, each, page: Page::new(layout.cells.len()) };
+        let pages = Pages::new(layout, rows, each);
+        *is_torn = true;
         let read = runtime.block_on(limited(*timeout, wire.pages(statement, pages)));
+        let is_whole = matches!(read, Ok(true));
+        *is_torn = !is_whole && matches!(wire, Wire::Postgres(_));
+        let read = read.map(|_| ());
         let took = began.elapsed().saturating_sub(away);
         watch.look(&statement.sql, took, read.as_ref().map(|()| n));
         read
@@ -314,16 +319,20 @@ impl Wire {
         }
     }
 
-    async fn pages(&mut self, statement: &Statement, pages: Pages<'_>) -> Result<(), sqlx::Error> {
-        let sql = AssertSqlSafe(statement.sql.clone());
-        let values = &statement.values;
+    /// Whether all rows of a statement were taken.
+    async fn pages(
+        &mut self,
+        statement: &Statement,
+        pages: Pages<'_>,
+    ) -> Result<bool, sqlx::Error> {
         match self {
             Self::Postgres(connection) => {
-                let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
-                pages.fill(query.persistent(false).fetch(connection)).await
+                let copy = statement.copy.as_deref().unwrap_or_default();
+                pages.copy(connection.copy_out_raw(copy).await?).await
             }
             Self::MySql(connection) => {
-                let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
+                let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
+                let query = statement.values.iter().fold(query, |query, value| query.bind(value));
                 pages.fill(query.fetch(connection)).await
             }
         }
@@ -348,79 +357,6 @@ impl Wire {
             Self::Postgres(connection) => sql.execute(connection).await.map(|_| ()),
             Self::MySql(connection) => sql.execute(connection).await.map(|_| ()),
         }
-    }
-}
-
-/// Cuts a stream of rows into pages.
-struct Pages<'a> {
-    layout: &'a Layout,
-    rows: usize,
-    each: &'a mut dyn FnMut(Page) -> bool,
-    page: Page,
-}
-
-impl Pages<'_> {
-    async fn fill<R>(
-        mut self,
-        mut stream: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
-    ) -> Result<(), sqlx::Error>
-    where
-        R: Row,
-        usize: ColumnIndex<R>,
-        for<'r> &'r [u8]: Decode<'r, <R as Row>::Database>,
-        <R as Row>::Database: Database,
-    {
-        while let Some(row) = stream.try_next().await? {
-            self.push(&row)?;
-            if self.page.is_full(self.rows) {
-                let next = self.page.next();
-                if !(self.each)(std::mem::replace(&mut self.page, next)) {
-                    return Ok(());
-                }
-            }
-        }
-        if self.page.len() > 0 {
-            (self.each)(self.page);
-        }
-        Ok(())
-    }
-
-    fn push<R>(&mut self, row: &R) -> Result<(), sqlx::Error>
-    where
-        R: Row,
-        usize: ColumnIndex<R>,
-        for<'r> &'r [u8]: Decode<'r, <R as Row>::Database>,
-        <R as Row>::Database: Database,
-    {
-        for &(at, form) in &self.layout.cells {
-            let sent = match form {
-                Form::Present => Some(&[][..]),
-                _ => sent(row, at)?,
-            };
-            self.page.push(|out| {
-                let Some(sent) = sent else { return Ok(false) };
-                let unlike = || sqlx::Error::Protocol(format!("column {at} is not {form:?}"));
-                form.write(sent, out).ok_or_else(unlike).map(|()| true)
-            })?;
-        }
-        Ok(())
-    }
-}
-
-/// What was sent of a column. A zero date of MySQL counts as NULL for sqlx, and has bytes.
-fn sent<R>(row: &R, at: usize) -> Result<Option<&[u8]>, sqlx::Error>
-where
-    R: Row,
-    usize: ColumnIndex<R>,
-    for<'r> &'r [u8]: Decode<'r, <R as Row>::Database>,
-    <R as Row>::Database: Database,
-{
-    let value = row.try_get_raw(at)?;
-    let is_null = value.is_null();
-    match <&[u8]>::decode(value) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(_) if is_null => Ok(None),
-        Err(source) => Err(sqlx::Error::Decode(source)),
     }
 }
 

@@ -5,7 +5,8 @@ use foretaste_store::{Record, RowStore, UNDATED};
 
 use super::config::TableConfig;
 use super::connection::Dialect;
-use super::layout::{self, Layout};
+use super::digest::Digests;
+use super::layout::Layout;
 use super::moment;
 use super::open::Open;
 use super::page::{Page, Row};
@@ -22,6 +23,7 @@ pub(super) struct Judge<'a> {
     /// Of its watermark, and of its server.
     kind: (Class, Dialect),
     fields: Fields<'a>,
+    digests: Digests,
     pub(super) rejected: Quarantine,
 }
 
@@ -56,6 +58,7 @@ impl<'a> Judge<'a> {
             table: open.table,
             kind: (open.writer().watermark_class()?, open.snapshot.dialect()),
             fields: Fields::new(open.table, nothing, open.now_ms)?,
+            digests: Digests::default(),
             rejected,
         })
     }
@@ -71,19 +74,22 @@ impl<'a> Judge<'a> {
         layout: &Layout,
         take: &mut dyn FnMut(Head<'_>, What<'_>) -> Result<()>,
     ) -> Result<()> {
-        let (mut name, mut scratch, mut bad) = (String::new(), Vec::new(), Vec::new());
+        let (mut name, mut cells, mut bad) = (String::new(), Vec::new(), Vec::new());
         for row in page.rows() {
+            let own = [row.cell(0), row.cell(layout.deleted())];
+            self.digests.push(own.into_iter().chain(row.cells(layout.fields())));
+        }
+        let mut days = Days::default();
+        for (row, digest) in page.rows().zip(self.digests.take()) {
             write_name(self.table, row, &mut name)?;
-            let fields = || row.cells(layout.fields());
-            let content = [row.cell(0), row.cell(layout.deleted())].into_iter().chain(fields());
-            let digest = layout::digest(content, &mut scratch);
-            let bucket = bucket_of(row.text(0)?, self.kind, self.table);
+            let bucket = days.bucket_of(row.text(0)?, self.kind, self.table);
             let head = Head { name: &name, bucket, digest };
             if row.cell(layout.deleted()) == Some(b"1") {
                 take(head, What::Record(Record::Nothing))?;
                 continue;
             }
-            let cells: Vec<&[u8]> = fields().map(Option::unwrap_or_default).collect();
+            cells.clear();
+            cells.extend(row.cells(layout.fields()).map(Option::unwrap_or_default));
             match self.fields.what(&cells) {
                 Ok(what) => take(head, what)?,
                 Err(reason) => {
@@ -110,6 +116,34 @@ impl<'a> Judge<'a> {
             self.rejected.settle(line, raw.as_bytes(), Err(reason.into()))?;
         }
         Ok(())
+    }
+}
+
+/// Remembers the day of the last watermark, which is most often that of the next one.
+#[derive(Default)]
+struct Days<'w> {
+    /// Its date and the blank behind it.
+    date: &'w str,
+    bucket: i64,
+}
+
+impl<'w> Days<'w> {
+    /// As [`bucket_of`].
+    fn bucket_of(
+        &mut self,
+        watermark: &'w str,
+        kind: (Class, Dialect),
+        table: &TableConfig,
+    ) -> i64 {
+        let date = watermark.get(.."2000-01-01 ".len());
+        let Some(date) = date.filter(|date| date.ends_with(' ') && !watermark.ends_with("BC"))
+        else {
+            return bucket_of(watermark, kind, table);
+        };
+        if self.date != date {
+            *self = Self { date, bucket: bucket_of(watermark, kind, table) };
+        }
+        self.bucket
     }
 }
 

@@ -5,7 +5,6 @@
 //! here, to the byte as the server would have written them; all others are cast there.
 
 use foretaste_core::Result;
-use md5::{Digest, Md5};
 
 use super::config::Field;
 use super::connection::Dialect;
@@ -37,6 +36,8 @@ pub enum Form {
     },
     /// Nothing is sent: the row is not deleted, as no column says so.
     Present,
+    /// The same text as an earlier cell of the row, whose place stands for that of a column.
+    Again,
 }
 
 /// The columns of a page and the cells made of them: watermark, ids, deleted, fields by name.
@@ -49,10 +50,6 @@ pub struct Layout {
     /// Number of id columns.
     ids: usize,
 }
-
-/// The separator of the parts of a digest, and what stands for NULL.
-const UNIT: u8 = 31;
-const NULL: u8 = 30;
 
 impl Writer<'_> {
     /// What a page consists of.
@@ -134,7 +131,8 @@ impl Layout {
         if at == self.select.len() {
             self.select.push(sql);
         }
-        self.cells.push((at, form));
+        let known = self.cells.iter().position(|cell| *cell == (at, form));
+        self.cells.push(known.map_or((at, form), |cell| (cell, Form::Again)));
     }
 
     /// Place of the cell that says whether a row is deleted.
@@ -154,6 +152,7 @@ impl Form {
         match self {
             Self::Text => out.extend_from_slice(sent),
             Self::Present => out.push(b'0'),
+            Self::Again => return None,
             Self::PgInteger => write_signed(signed(sent, true)?, out),
             Self::MyInteger { unsigned: false } => write_signed(signed(sent, false)?, out),
             Self::MyInteger { unsigned: true } => {
@@ -196,23 +195,6 @@ fn signed(sent: &[u8], big_endian: bool) -> Option<i64> {
         (sent, false) => i64::from_le_bytes(sent.try_into().ok()?),
     };
     Some(number)
-}
-
-/// 60 bits of the MD5 of everything that is read of a row, as [`Writer::buckets`] has the server
-/// compute it; `scratch` is used again.
-pub fn digest<'a>(cells: impl Iterator<Item = Option<&'a [u8]>>, scratch: &mut Vec<u8>) -> u64 {
-    scratch.clear();
-    for (at, cell) in cells.enumerate() {
-        if at > 0 {
-            scratch.push(UNIT);
-        }
-        match cell {
-            Some(text) => scratch.extend_from_slice(text),
-            None => scratch.push(NULL),
-        }
-    }
-    let md5 = Md5::digest(scratch);
-    u64::from_be_bytes(md5[..8].try_into().expect("sixteen bytes")) >> 4
 }
 
 #[cfg(test)]
@@ -260,14 +242,4 @@ mod tests {
         check(unsigned, &u64::MAX.to_le_bytes(), "18446744073709551615");
         check(Form::PgInteger, &[1, 2, 3], "");
     }
-
-    #[test]
-    fn digests_are_those_of_the_servers() {
-        let cells = [Some(&b"ab"[..]), None, Some(b"")];
-        // SELECT CAST(CAST('x' || left(md5(concat_ws(chr(31), 'ab', chr(30), '')), 15) AS bit(60))
-        //        AS bigint)
-        assert_eq!(digest(cells.into_iter(), &mut Vec::new()), DIGEST);
-    }
-
-    const DIGEST: u64 = 755_074_871_239_638_944;
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use foretaste_core::{Error, ErrorKind, Limits, Result};
 use foretaste_store::{Record, RowLoad};
 
+use super::config::TableConfig;
 use super::judge::Judge;
 use super::layout::Layout;
 use super::open::{Open, Place, is_later};
@@ -15,7 +16,7 @@ use super::pass::Work;
 use super::records::What;
 use super::schema::Class;
 use super::sql::Range;
-use super::state::TableState;
+use super::state::{Scan, TableState};
 
 /// Batches (`batch_rows`) of one statement: each costs a search for its first row.
 const STATEMENT_BATCHES: u32 = 16;
@@ -34,22 +35,25 @@ impl Work<'_> {
     ///
     /// # Errors
     /// As [`super::Reader::pass`]; what was read well before an error is stored.
-    pub(super) fn load(&mut self, open: &mut Open<'_>, mut range: Range) -> Result<()> {
-        range.index = open.page_index()?;
+    pub(super) fn load(&mut self, open: &mut Open<'_>, range: Range) -> Result<()> {
+        let range = open.loading(range)?;
         let class = open.writer().watermark_class()?;
         let layout = open.writer().layout(&mut Default::default())?;
         let batch = open.table.batch_rows as usize;
         let rows = (batch * LOAD_BATCHES).min(RowLoad::MAX_ROWS - batch);
         let (state, load) = (open.state.clone(), RowLoad::with_capacity(rows));
-        let gathering = Gathering { layout, class, state, rows, load, bytes: 0 };
+        let table = open.table;
+        let clean = state.scan.clone();
+        let gathering = Gathering { table, layout, class, state, clean, rows, load, bytes: 0 };
         let (pages, pages_in) = sync_channel(QUEUE);
+        let (used, used_in) = sync_channel(QUEUE);
         let (loads, loads_in) = sync_channel(0);
         let (judge, storing) = self.parts();
         let key = open.key.clone();
         let reading = &mut *open;
         let last = std::thread::scope(|scope| {
-            let reading = scope.spawn(move || reading.read_into(range, &pages));
-            let gathering = scope.spawn(move || gathering.run(judge, &pages_in, &loads));
+            let reading = scope.spawn(move || reading.read_into(range, (&pages, &used_in)));
+            let gathering = scope.spawn(move || gathering.run(judge, (&pages_in, &used), &loads));
             let stored = storing.store(&key, loads_in);
             let panicked = |_| Err(Error::internal("a thread of the extraction panicked"));
             let read = reading.join().unwrap_or_else(panicked);
@@ -64,56 +68,75 @@ impl Work<'_> {
 }
 
 impl Open<'_> {
-    /// Reads pages until the range ends or nobody wants more.
-    fn read_into(&mut self, mut range: Range, out: &SyncSender<Page>) -> Result<()> {
+    /// Reads pages until the range ends or nobody wants more. Those that come back are filled
+    /// again, as new memory is given out in pieces that the system clears first.
+    fn read_into(
+        &mut self,
+        mut range: Range,
+        (out, used): (&SyncSender<Page>, &Receiver<Page>),
+    ) -> Result<()> {
         let (table, batch) = (self.table, self.table.batch_rows);
         let limit = batch * STATEMENT_BATCHES;
+        let place = if range.by_id { Place::after_ids } else { Place::after };
         loop {
             let (statement, layout) = self.writer().page(&range, limit)?;
             let (mut n, mut last, mut is_wanted) = (0, Ok(Place::default()), true);
             self.snapshot.pages(&statement, (&layout, batch as usize), &mut |page| {
                 n += page.len();
-                last = Place::after(table, &page);
+                last = place(table, &page);
+                let next = used.try_recv().map_or_else(|_| page.next(), Page::emptied);
                 is_wanted = out.send(page).is_ok();
-                is_wanted
+                is_wanted.then_some(next)
             })?;
             if n < limit as usize || !is_wanted {
                 return Ok(());
             }
-            range.after = Some(last?.0);
+            let place = Some(last?.0);
+            *(if range.by_id { &mut range.after_ids } else { &mut range.after }) = place;
         }
     }
 }
 
 /// Makes columns of pages.
-struct Gathering {
+struct Gathering<'a> {
+    table: &'a TableConfig,
     layout: Layout,
     class: Class,
     state: TableState,
+    /// How far a scan had come before the first bad row of this load: those are perhaps corrected
+    /// before it goes on.
+    clean: Option<Scan>,
     rows: usize,
     load: RowLoad,
     bytes: usize,
 }
 
-impl Gathering {
+impl Gathering<'_> {
     fn run(
         mut self,
         judge: &mut Judge<'_>,
-        pages: &Receiver<Page>,
+        (pages, used): (&Receiver<Page>, &SyncSender<Page>),
         loads: &SyncSender<RowLoad>,
     ) -> Result<()> {
+        let mut n_bad = judge.rejected.n_bad();
         for page in pages {
             let (rows, state) = (self.load.len(), self.state.clone());
             if let Err(error) = self.add(judge, &page) {
                 // The pages before the bad one stay.
                 self.load.truncate(rows);
-                self.state = state;
+                self.state = TableState { scan: self.clean.take(), ..state };
                 self.send(judge, loads)?;
                 return Err(error);
             }
+            // Where nobody waits for it, it goes.
+            let _ = used.try_send(page);
             let is_full = self.load.len() >= self.rows || self.bytes >= LOAD_BYTES;
             if is_full && !self.send(judge, loads)? {
                 return Ok(());
+            }
+            if is_full || judge.rejected.n_bad() == n_bad {
+                self.clean.clone_from(&self.state.scan);
+                n_bad = judge.rejected.n_bad();
             }
         }
         self.send(judge, loads).map(|_| ())
@@ -140,7 +163,9 @@ impl Gathering {
             Ok(())
         })?;
         self.bytes += page.size_bytes();
-        if let Some(last) = page.rows().next_back() {
+        if let Some(scan) = &mut self.state.scan {
+            scan.after = Place::after_ids(self.table, page)?.0;
+        } else if let Some(last) = page.rows().next_back() {
             let watermark = last.text(0)?;
             if is_later(self.class, watermark, &self.state.at) {
                 watermark.clone_into(&mut self.state.at);

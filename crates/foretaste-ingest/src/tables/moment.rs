@@ -48,9 +48,7 @@ pub fn write_mysql(bytes: &[u8], digits: usize, out: &mut Vec<u8>) -> Option<()>
     if digits > 0 {
         let us = u32::from_le_bytes([all[7], all[8], all[9], all[10]]);
         out.push(b'.');
-        let from = out.len();
-        write_padded(us.into(), 6, out);
-        out.truncate(from + digits.min(6));
+        out.extend_from_slice(&micros(us.into())[..digits.min(6)]);
     }
     Some(())
 }
@@ -69,23 +67,25 @@ pub fn day_of(text: &str, is_mysql: bool) -> Option<i64> {
 }
 
 fn write_date((year, month, day): (i64, u32, u32), out: &mut Vec<u8>) {
+    let ([e, f], [g, h]) = (two(month.into()), two(day.into()));
     if year < 10_000 {
-        write_padded(year, 4, out);
+        let ([a, b], [c, d]) = (two(year / 100), two(year % 100));
+        out.extend_from_slice(&[a, b, c, d]);
     } else {
         let _ = write!(out, "{year}");
     }
-    out.push(b'-');
-    write_padded(month.into(), 2, out);
-    out.push(b'-');
-    write_padded(day.into(), 2, out);
+    out.extend_from_slice(&[b'-', e, f, b'-', g, h]);
 }
 
 fn write_clock(seconds: i64, out: &mut Vec<u8>) {
-    for (part, end) in [(seconds / 3600, b":"), (seconds / 60 % 60, b":")] {
-        write_padded(part, 2, out);
-        out.extend_from_slice(end);
-    }
-    write_padded(seconds % 60, 2, out);
+    let [hours, minutes, seconds] = [seconds / 3600, seconds / 60 % 60, seconds % 60].map(two);
+    let [[a, b], [c, d], [e, f]] = [hours, minutes, seconds];
+    out.extend_from_slice(&[a, b, b':', c, d, b':', e, f]);
+}
+
+/// The last two digits of a number.
+fn two(number: i64) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
 /// Without zeros at the end, and without a point when nothing else is left.
@@ -93,21 +93,16 @@ fn write_fraction(us: i64, out: &mut Vec<u8>) {
     if us == 0 {
         return;
     }
+    let digits = micros(us);
+    let n = digits.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
     out.push(b'.');
-    write_padded(us, 6, out);
-    while out.last() == Some(&b'0') {
-        out.pop();
-    }
+    out.extend_from_slice(&digits[..n]);
 }
 
-fn write_padded(number: i64, digits: usize, out: &mut Vec<u8>) {
-    let from = out.len();
-    out.resize(from + digits, b'0');
-    let mut rest = number;
-    for place in out[from..].iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
+/// Six digits of a number below a million.
+fn micros(us: i64) -> [u8; 6] {
+    let [[a, b], [c, d], [e, f]] = [us / 10_000, us / 100 % 100, us % 100].map(two);
+    [a, b, c, d, e, f]
 }
 
 #[cfg(test)]

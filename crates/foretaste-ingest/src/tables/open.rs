@@ -2,8 +2,8 @@
 
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
 
-use super::advise::index::{fits_pages, indexes_of};
-use super::config::{SourceConfig, TableConfig};
+use super::advise::index::{Index, fits_pages, indexes_of};
+use super::config::{Condition, SourceConfig, TableConfig};
 use super::connection::{Cells, Connection, Dialect, number, text};
 use super::judge::bucket_of;
 use super::kept::{Kept, Snapshot};
@@ -12,7 +12,10 @@ use super::page::Page;
 use super::schema::{Class, Schema};
 use super::slow::Watch;
 use super::sql::{Range, Statement, Writer};
-use super::state::TableState;
+use super::state::{Scan, TableState};
+
+/// The name of the index of a primary key on MySQL.
+const PRIMARY: &str = "PRIMARY";
 
 /// A table opened in a snapshot, with its bounds.
 pub(super) struct Open<'a> {
@@ -54,7 +57,7 @@ impl<'a> Open<'a> {
             return Err(Error::new(ErrorKind::Unavailable, text));
         }
         let schema = Schema::read(&mut snapshot, table)?;
-        let state = TableState { at: String::new(), columns: schema.used(table)? };
+        let state = TableState { columns: schema.used(table)?, ..TableState::default() };
         let now_ms = now_ms(&mut snapshot)?;
         let (from, to, later) = (None, String::new(), String::new());
         Ok(Self {
@@ -144,8 +147,9 @@ impl<'a> Open<'a> {
         let (statement, layout) = self.writer().page(range, limit)?;
         let mut pages = Vec::new();
         self.snapshot.pages(&statement, (&layout, limit as usize), &mut |page| {
+            let next = page.next();
             pages.push(page);
-            true
+            Some(next)
         })?;
         Ok((pages, layout))
     }
@@ -161,13 +165,40 @@ impl<'a> Open<'a> {
         Ok(Some((place, bucket)))
     }
 
-    /// The index in whose order pages come, where the server has to be told.
-    pub(super) fn page_index(&mut self) -> Result<Option<String>> {
+    /// What is left of a range to be loaded, in the order that costs the server least.
+    ///
+    /// MySQL has to be told by which index. It keeps rows in the order of the primary key, and
+    /// finding each by another index costs it four times as much: a first reading of all of them
+    /// takes that order, and its state says how far it came.
+    pub(super) fn loading(&mut self, range: Range) -> Result<Range> {
+        let before = self.state.scan.take();
         if self.snapshot.dialect() == Dialect::Postgres {
-            return Ok(None);
+            return Ok(range);
         }
         let indexes = indexes_of(&mut self.snapshot, &self.table.table)?;
-        Ok(indexes.into_iter().find(|own| fits_pages(own, self.table)).map(|own| own.name))
+        let fitting = indexes.iter().find(|own| fits_pages(own, self.table));
+        let fitting = fitting.map(|own| own.name.clone());
+        let is_primary = |own: &Index| own.name == PRIMARY && own.columns == self.table.id;
+        // Those that `where` picks may be few, and together in the other order.
+        let picks = |condition: &Condition| matches!(condition, Condition::Is(_));
+        let is_scan = self.from.is_none()
+            && fitting.as_deref() != Some(PRIMARY)
+            && indexes.iter().any(|own| own.usable && is_primary(own))
+            && !self.table.filter.values().any(picks);
+        if !is_scan {
+            return Ok(Range { index: fitting, ..range });
+        }
+        let from_the_start = Scan { to: self.later.clone(), after: Vec::new() };
+        let scan = before.unwrap_or(from_the_start);
+        let after_ids = (scan.after.len() == self.table.id.len()).then(|| scan.after.clone());
+        self.state.scan = Some(scan);
+        Ok(Range { index: Some(PRIMARY.to_owned()), by_id: true, after_ids, ..range })
+    }
+
+    /// All of what was to be read has been.
+    pub(super) fn is_read(&mut self) {
+        let scan = self.state.scan.take();
+        self.state.at = scan.map_or_else(|| self.later.clone(), |scan| scan.to);
     }
 }
 
@@ -186,11 +217,19 @@ pub(super) struct Place(pub(super) Vec<String>);
 impl Place {
     /// Behind the last row of a page.
     pub(super) fn after(table: &TableConfig, page: &Page) -> Result<Self> {
-        let Some(last) = page.rows().next_back() else { return Ok(Self::default()) };
         let ids = table.id.iter().enumerate();
         let ids = ids.filter(|(_, id)| **id != table.watermark).map(|(at, _)| at + 1);
-        let own = |at| Ok(last.text(at)?.to_owned());
-        std::iter::once(0).chain(ids).map(own).collect::<Result<_>>().map(Self)
+        Self::of(page, std::iter::once(0).chain(ids))
+    }
+
+    /// As [`Place::after`], for pages in the order of the ids.
+    pub(super) fn after_ids(table: &TableConfig, page: &Page) -> Result<Self> {
+        Self::of(page, 1..=table.id.len())
+    }
+
+    fn of(page: &Page, cells: impl Iterator<Item = usize>) -> Result<Self> {
+        let Some(last) = page.rows().next_back() else { return Ok(Self::default()) };
+        cells.map(|at| Ok(last.text(at)?.to_owned())).collect::<Result<_>>().map(Self)
     }
 }
 

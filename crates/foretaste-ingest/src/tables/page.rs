@@ -37,6 +37,13 @@ impl Page {
         }
     }
 
+    /// Empty again, with the room that it has.
+    pub fn emptied(mut self) -> Self {
+        self.bytes.clear();
+        self.ends.clear();
+        self
+    }
+
     /// Appends a cell, which `write` puts at the end of the buffer; false makes it NULL.
     pub fn push<E>(
         &mut self,
@@ -46,6 +53,17 @@ impl Page {
         let end = self.bytes.len() as u32;
         self.ends.push(if is_there { end } else { end | IS_NULL });
         Ok(())
+    }
+
+    /// Appends the same cell as an earlier one of the row in hand.
+    pub fn push_again(&mut self, cell: usize) {
+        let place = self.len() * self.columns + cell;
+        let end = self.ends[place];
+        if end & IS_NULL == 0 {
+            let from = place.checked_sub(1).map_or(0, |before| self.ends[before] & !IS_NULL);
+            self.bytes.extend_from_within(from as usize..end as usize);
+        }
+        self.ends.push(self.bytes.len() as u32 | end & IS_NULL);
     }
 
     /// Number of rows.
@@ -113,5 +131,18 @@ mod tests {
         assert_eq!(rows[1], [Some(&b""[..]), Some(&b"bcd"[..])]);
         assert_eq!(page.rows().next_back().unwrap().text(1).unwrap(), "bcd");
         assert!(page.is_full(2) && !page.is_full(3));
+        let mut again = Page::new(3);
+        for cell in [None, Some("ab")] {
+            let write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(cell.unwrap_or_default().as_bytes());
+                Ok::<_, Error>(cell.is_some())
+            };
+            again.push(|out| write(out).map(|_| true)).unwrap();
+            again.push(write).unwrap();
+            again.push_again(1);
+        }
+        let rows: Vec<Vec<_>> = again.rows().map(|row| row.cells(0).collect()).collect();
+        assert_eq!(rows[0], [Some(&b""[..]), None, None]);
+        assert_eq!(rows[1], [Some(&b"ab"[..]); 3]);
     }
 }

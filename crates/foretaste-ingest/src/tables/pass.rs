@@ -111,7 +111,7 @@ impl Reader<'_> {
         let range = open.range();
         work.read(&mut open, range)?;
         if !work.report.stopped {
-            open.state.at = open.later.clone();
+            open.is_read();
         }
         work.finish(&open)
     }
@@ -164,8 +164,11 @@ impl Reader<'_> {
             check_drift(&state.columns, &open.state.columns)?;
         }
         // Of a database that was restored, all transactions have to be read again.
-        let state = state.filter(|_| !(table.exact && self.accept_schema));
-        open.bound(state.map(|state| state.at).unwrap_or_default())?;
+        let state = state.filter(|_| !(table.exact && self.accept_schema)).unwrap_or_default();
+        // A first reading that was interrupted is still one.
+        let is_first = state.scan.is_some();
+        open.bound(if is_first { String::new() } else { state.at.clone() })?;
+        (open.state.at, open.state.scan) = (state.at, state.scan);
         Ok(open)
     }
 }

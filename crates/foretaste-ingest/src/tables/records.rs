@@ -150,6 +150,10 @@ impl Places {
     }
 
     fn context(&self, cells: &[Cell<'_>]) -> Result<Option<EventContext>, Reason> {
+        let text_places = [self.session, self.scene, self.request_id];
+        if self.position.is_none() && text_places == [None; 3] {
+            return Ok(None);
+        }
         let own = |place| crate::cells::at(cells, place);
         let short = |place, limit| name(own(place), limit).map(|n| n.map(str::to_owned));
         let position = match text(own(self.position))? {

@@ -1,7 +1,8 @@
 //! The statements of a table, in the dialect of its server.
 //!
 //! Names were checked against a pattern and against the server's own list before they come here,
-//! and are quoted all the same; values are always parameters.
+//! and are quoted all the same; values are parameters, or quoted as the server's own
+//! `quote_literal` does where there can be none.
 
 use foretaste_core::{Error, ErrorKind, Limits, Result};
 
@@ -34,6 +35,10 @@ pub struct Range {
     pub after: Option<Vec<String>>,
     /// The index by which they are to be found (MySQL only, which else sorts for large pages).
     pub index: Option<String>,
+    /// In the order of the ids alone.
+    pub by_id: bool,
+    /// Rows after these ids.
+    pub after_ids: Option<Vec<String>>,
 }
 
 /// A statement and its parameters, in the order in which they stand in it.
@@ -43,6 +48,10 @@ pub struct Statement {
     pub sql: String,
     /// The values.
     pub values: Vec<String>,
+    /// The same as a `COPY` (PostgreSQL only), which knows no parameters.
+    pub copy: Option<String>,
+    /// Values stand in the text, quoted, instead of in `values`.
+    is_whole: bool,
 }
 
 /// Makes the statements of one table.
@@ -78,16 +87,28 @@ impl Writer<'_> {
     /// One page of rows, in the order of watermark and ids.
     pub fn page(&self, range: &Range, limit: u32) -> Result<(Statement, Layout)> {
         let mut out = Statement::default();
-        let layout = self.layout(&mut out)?;
+        let layout = self.write_page((range, limit), &mut out)?;
+        if self.dialect == Dialect::Postgres {
+            let mut whole = Statement { is_whole: true, ..Statement::default() };
+            self.write_page((range, limit), &mut whole)?;
+            out.copy = Some(format!("COPY ({}) TO STDOUT (FORMAT binary)", whole.sql));
+        }
+        Ok((out, layout))
+    }
+
+    fn write_page(&self, (range, limit): (&Range, u32), out: &mut Statement) -> Result<Layout> {
+        let layout = self.layout(out)?;
         let from = self.from(range.index.as_deref())?;
-        let order: Vec<_> = self.table.key().map(|name| self.quoted(name)).collect();
-        let conditions = self.conditions(range, &mut out)?;
+        let ids = self.table.id.iter().collect();
+        let order: Vec<&String> = if range.by_id { ids } else { self.table.key().collect() };
+        let order: Vec<_> = order.into_iter().map(|name| self.quoted(name)).collect();
+        let conditions = self.conditions(range, out)?;
         out.sql = format!(
             "SELECT {} {from} WHERE {conditions} ORDER BY {} LIMIT {limit}",
             layout.select.join(", "),
             order.join(", ")
         );
-        Ok((out, layout))
+        Ok(layout)
     }
 
     /// Bucket, number of rows and sum of digests, for all rows of the range.
@@ -217,7 +238,10 @@ impl Writer<'_> {
             all.push(format!("{} IS NULL", self.bucket()?));
         }
         if let Some(after) = &range.after {
-            all.push(self.after(after, out)?);
+            all.push(self.after((&self.table.key().collect::<Vec<_>>(), after), out)?);
+        }
+        if let Some(after) = &range.after_ids {
+            all.push(self.after((&self.table.id.iter().collect::<Vec<_>>(), after), out)?);
         }
         let filter = self.filter(out)?;
         Ok(all.join(" AND ") + &filter)
@@ -225,8 +249,11 @@ impl Writer<'_> {
 
     /// Rows behind the last one of a page. MySQL finds its place in an index only when the first
     /// column stands alone as well.
-    fn after(&self, after: &[String], out: &mut Statement) -> Result<String> {
-        let names: Vec<&String> = self.table.key().collect();
+    fn after(
+        &self,
+        (names, after): (&[&String], &[String]),
+        out: &mut Statement,
+    ) -> Result<String> {
         let columns: Vec<_> = names.iter().map(|name| self.quoted(name)).collect();
         if self.dialect == Dialect::Postgres {
             let pairs = names.iter().zip(after);
@@ -304,7 +331,7 @@ impl Writer<'_> {
         })
     }
 
-    /// 60 bits of the MD5 of everything that is read of a row: [`super::layout::digest`].
+    /// 60 bits of the MD5 of everything that is read of a row: [`super::digest::Digests`].
     fn digest(&self, out: &mut Statement) -> Result<String> {
         let (unit, null) = match self.dialect {
             Dialect::Postgres => ("chr(31)", "chr(30)"),
@@ -392,6 +419,9 @@ impl Writer<'_> {
     }
 
     fn bind(&self, value: &str, out: &mut Statement) -> String {
+        if out.is_whole {
+            return format!("CAST({} AS text)", quoted(value));
+        }
         out.values.push(value.to_owned());
         match self.dialect {
             Dialect::Postgres => format!("CAST(${} AS text)", out.values.len()),
@@ -433,4 +463,13 @@ impl Writer<'_> {
     fn name(&self, part: &str) -> String {
         self.dialect.quoted(part)
     }
+}
+
+/// A text as it stands in SQL of PostgreSQL, whatever `standard_conforming_strings` is.
+fn quoted(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if text.contains('\\') {
+        return format!("E'{}'", doubled.replace('\\', "\\\\"));
+    }
+    format!("'{doubled}'")
 }

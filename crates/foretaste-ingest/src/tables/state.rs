@@ -12,6 +12,19 @@ pub struct TableState {
     pub at: String,
     /// Type of every column in use.
     pub columns: BTreeMap<String, String>,
+    /// A first reading in the order of the primary key that has not come to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
+}
+
+/// How far a first reading in the order of the primary key has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scan {
+    /// The watermark of its beginning: what was read of earlier rows may have changed only behind
+    /// it, however often the reading was interrupted.
+    pub to: String,
+    /// Ids of the last row that was read.
+    pub after: Vec<String>,
 }
 
 impl TableState {
@@ -26,6 +39,6 @@ impl TableState {
 
     /// As text.
     pub fn to_text(&self) -> String {
-        serde_json::json!({ "at": self.at, "columns": self.columns }).to_string()
+        serde_json::to_string(self).expect("texts alone")
     }
 }

@@ -15,6 +15,7 @@ mod kinds;
 mod loads;
 mod proof;
 mod replica;
+mod scans;
 mod servers;
 mod slow;
 mod traps;
