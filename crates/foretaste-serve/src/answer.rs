@@ -6,12 +6,12 @@ use foretaste_pipeline::{
     Degraded, Explanation, Fallback, Outcome, ReasonNote, SlateItem, Snapshot, TrendWindow,
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::snapshots::Pinned;
 
 /// Recommended, similar or listed items, best first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Slate {
     /// Bundle that answered.
@@ -32,7 +32,8 @@ pub struct Slate {
 }
 
 /// One item of an answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Recommended {
     /// The owner's id.
@@ -58,7 +59,8 @@ pub struct Recommended {
 }
 
 /// A channel's part in a score.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChannelShare {
     /// Name of the channel.
@@ -68,7 +70,8 @@ pub struct ChannelShare {
 }
 
 /// An item of the user's past that led to a recommendation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Because {
     /// The owner's id.
@@ -80,7 +83,8 @@ pub struct Because {
 }
 
 /// Why an item is, or is not, in a user's answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Explained {
     /// Bundle that answered.
@@ -124,7 +128,8 @@ pub struct Explained {
 }
 
 /// What one channel says about an item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChannelOpinion {
     /// Name of the channel.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use foretaste_core::{Error, ErrorKind, Event, Result, TimeMs};
 use foretaste_pipeline::{Executor, Scene, Scenes, Scratch, Stop};
 use foretaste_store::{AppendOutcome, RowChanges, Store};
@@ -15,7 +14,6 @@ use crate::bundles::{Bundles, Live};
 use crate::config::{ServeConfig, millis};
 use crate::cpu::{CpuPool, Refused};
 use crate::external::Externals;
-use crate::http;
 use crate::http::problem::Problem;
 use crate::ladder::Ladder;
 use crate::live::erased::Erased;
@@ -45,8 +43,6 @@ pub(crate) struct App {
     pub(crate) ready: Arc<ReadyAnswers>,
     pub(crate) externals: Arc<Externals>,
     pub(crate) replicas: Replicas,
-    /// The API's description as JSON.
-    pub(crate) openapi: Bytes,
     store: Arc<dyn Store>,
     store_slots: Semaphore,
     large_bodies: Semaphore,
@@ -104,7 +100,6 @@ impl App {
         let bundles = Bundles::new(bundles_root, live, Arc::clone(&metrics));
         Ok(Self {
             erased: Erased::open(store.as_ref())?,
-            openapi: http::description()?,
             store_slots: Semaphore::new(config.store_calls),
             large_bodies: Semaphore::new(LARGE_BODIES),
             cpu: CpuPool::start(

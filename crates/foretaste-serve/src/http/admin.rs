@@ -9,7 +9,6 @@ use foretaste_bundle::BundleId;
 use foretaste_core::{Limits, Result};
 use serde::{Deserialize, Serialize};
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::body;
 use super::problem::Problem;
@@ -20,7 +19,8 @@ use crate::config::millis;
 type Shared = State<Arc<App>>;
 
 /// Which bundle.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BundleChoice {
     /// Its id, as the list of bundles has it.
@@ -28,7 +28,8 @@ pub struct BundleChoice {
 }
 
 /// A bundle that has passed its checks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BundleCard {
     /// Its id.
@@ -48,7 +49,8 @@ pub struct BundleCard {
 }
 
 /// The folder of bundles.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BundleShelf {
     /// The bundle that answers requests.

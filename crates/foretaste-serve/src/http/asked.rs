@@ -8,7 +8,6 @@ use foretaste_pipeline::FilterExpr;
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::body;
 use super::params::{CATEGORY, EXCLUDE, K, Param, Params, REASONS, SCENE};
@@ -26,7 +25,8 @@ const MOST_ATTRIBUTES: usize = 64;
 pub(crate) const RECOMMEND: [Param; 5] = [K, SCENE, REASONS, EXCLUDE, CATEGORY];
 
 /// Settings of a request for recommendations; every field is optional.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RecommendBody {
     /// Items wanted; default: the scene's.
@@ -44,12 +44,13 @@ pub struct RecommendBody {
     /// What the items must be like: `{"and": [..]}`, `{"or": [..]}`, `{"not": ..}`,
     /// `{"category": "x"}`, `{"tag": "x"}`, `{"attribute": {"key": "k", "value": "v"}}`,
     /// `{"price": {"min": 1, "max": 2}}`, `{"created_after_ms": 0}`.
-    #[schema(value_type = Option<Object>)]
+    #[cfg_attr(test, schema(value_type = Option<Object>))]
     pub filter: Option<FilterExpr>,
 }
 
 /// Several users, one setting; each user's answer or problem stands alone.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BatchBody {
     /// The users, at most 100.
@@ -68,12 +69,13 @@ pub struct BatchBody {
     pub exclude: Vec<String>,
     /// What the items must be like.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[cfg_attr(test, schema(value_type = Option<Object>))]
     pub filter: Option<FilterExpr>,
 }
 
 /// Answers of a batch in the order of the request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BatchAnswer {
     /// Bundle that answered.
@@ -83,7 +85,8 @@ pub struct BatchAnswer {
 }
 
 /// One user's part of a batch: an answer or a problem.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BatchResult {
     /// The user.
@@ -97,7 +100,8 @@ pub struct BatchResult {
 }
 
 /// A session without a user.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SessionBody {
     /// Item ids of the session, oldest first; at most 200.
@@ -119,7 +123,7 @@ pub struct SessionBody {
     pub attributes: BTreeMap<String, String>,
     /// What the items must be like.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[cfg_attr(test, schema(value_type = Option<Object>))]
     pub filter: Option<FilterExpr>,
 }
 

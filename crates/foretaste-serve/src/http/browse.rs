@@ -8,7 +8,6 @@ use axum::extract::{Request, State};
 use foretaste_bundle::Bundle;
 use foretaste_core::ItemIdx;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::params::{Param, Params, Shape};
 use super::problem::Problem;
@@ -28,7 +27,8 @@ const LIMIT: Param = Param::new("limit", Shape::Count { most: 100 }, "How many; 
 pub(crate) const BROWSE: [Param; 2] = [PREFIX, LIMIT];
 
 /// Some items of the live bundle.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ItemList {
     /// Bundle that answered.
@@ -40,7 +40,8 @@ pub struct ItemList {
 }
 
 /// An item in short.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ItemCard {
     /// The owner's id.
@@ -57,7 +58,8 @@ pub struct ItemCard {
 }
 
 /// Some users of the live bundle.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserList {
     /// Bundle that answered.
@@ -69,7 +71,8 @@ pub struct UserList {
 }
 
 /// A user in short.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserCard {
     /// The owner's id.

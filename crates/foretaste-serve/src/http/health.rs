@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::envelope::random_hex;
 use super::problem::Problem;
@@ -20,7 +19,8 @@ const PAGE: &str = include_str!("../page/index.html");
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether the process runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Alive {
     /// Always `alive`.
@@ -30,7 +30,8 @@ pub struct Alive {
 }
 
 /// Whether requests are welcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Ready {
     /// Always `ready`; a server that is not ready answers 503.
@@ -71,8 +72,8 @@ pub(crate) async fn metrics(State(app): Shared) -> Result<Response, Problem> {
 }
 
 #[allow(clippy::unused_async, reason = "handlers are async by their type")]
-pub(crate) async fn openapi(State(app): Shared) -> Response {
-    ([(CONTENT_TYPE, "application/json")], app.openapi.clone()).into_response()
+pub(crate) async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], include_str!("../../openapi.json")).into_response()
 }
 
 /// The page, with a fresh nonce so that only its own script and style run.

@@ -7,8 +7,6 @@ use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use bytes::Bytes;
-use foretaste_core::{Error, Result};
 use hyper::StatusCode;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
@@ -30,6 +28,7 @@ mod encoding;
 pub(crate) mod envelope;
 pub(crate) mod health;
 pub(crate) mod ids;
+#[cfg(test)]
 mod openapi;
 pub(crate) mod params;
 pub(crate) mod problem;
@@ -121,15 +120,4 @@ fn router(app: &Arc<App>, listener: Listener) -> Router {
         }))
         .layer(from_fn_with_state(Arc::clone(app), envelope::envelope))
         .with_state(Arc::clone(app))
-}
-
-/// The API's description as JSON.
-///
-/// # Errors
-/// `Internal` when it cannot be written.
-pub(crate) fn description() -> Result<Bytes> {
-    let text = openapi::describe(&table::routes())
-        .to_json()
-        .map_err(|e| Error::internal("API description").with_source(e))?;
-    Ok(Bytes::from(text))
 }

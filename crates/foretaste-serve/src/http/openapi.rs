@@ -1,10 +1,11 @@
-//! The API's description, made from the same routes and types that serve it.
+//! The API's description, made from the same routes and types that serve it, and compared with
+//! `openapi.json`, which is what the server sends: whoever builds it does not pay for making it.
 
 use hyper::Method;
 use utoipa::ToSchema;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{
-    HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, Paths,
+    HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
@@ -13,11 +14,30 @@ use utoipa::openapi::{
     ResponseBuilder, Schema,
 };
 
+use super::params::{Param, Shape};
 use super::problem::Problem;
 use super::route::{Answer, Input, Route, SchemaOf};
+use super::table;
+
+/// Named parts of the description.
+pub(crate) type Parts = Vec<(String, RefOr<Schema>)>;
+
+#[test]
+fn the_description_that_is_sent_is_that_of_the_routes() {
+    let made = describe(&table::routes()).to_pretty_json().unwrap() + "\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    if std::env::var_os("FORETASTE_WRITE_OPENAPI").is_some() {
+        fs_err::write(path, &made).unwrap();
+    }
+    assert!(
+        made == fs_err::read_to_string(path).unwrap(),
+        "openapi.json is not what routes and types say; write it anew: \
+         FORETASTE_WRITE_OPENAPI=1 cargo test -p foretaste-serve --lib openapi"
+    );
+}
 
 /// The description of `routes`.
-pub(crate) fn describe(routes: &[Route]) -> OpenApi {
+fn describe(routes: &[Route]) -> OpenApi {
     let info = InfoBuilder::new()
         .title("Foretaste")
         .version(env!("CARGO_PKG_VERSION"))
@@ -43,7 +63,7 @@ pub(crate) fn describe(routes: &[Route]) -> OpenApi {
     OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build()
 }
 
-fn add_parts(route: &Route, parts: &mut Vec<(String, RefOr<Schema>)>) {
+fn add_parts(route: &Route, parts: &mut Parts) {
     let mut add = |of: &SchemaOf| {
         (of.parts)(parts);
         parts.push(((of.name)().into_owned(), (of.schema)()));
@@ -72,7 +92,7 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
         operation = operation.parameter(param);
     }
     for param in route.params {
-        operation = operation.parameter(param.describe());
+        operation = operation.parameter(parameter(param));
     }
     if let Some(schema) = input_schema(&route.input) {
         let content = Content::new(Some(schema));
@@ -131,5 +151,34 @@ fn http_method(method: &Method) -> HttpMethod {
         "PATCH" => HttpMethod::Patch,
         "DELETE" => HttpMethod::Delete,
         _ => HttpMethod::Post,
+    }
+}
+
+fn parameter(param: &Param) -> Parameter {
+    ParameterBuilder::new()
+        .name(param.name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(param.about))
+        .schema(Some(shape(param.shape)))
+        .build()
+}
+
+fn shape(shape: Shape) -> RefOr<Schema> {
+    let object = ObjectBuilder::new();
+    let text = |most: usize| ObjectBuilder::new().schema_type(Type::String).max_length(Some(most));
+    match shape {
+        Shape::Count { most } => {
+            object.schema_type(Type::Integer).minimum(Some(1.0)).maximum(Some(most as f64)).into()
+        }
+        Shape::Flag => object.schema_type(Type::Boolean).into(),
+        Shape::Text { most_bytes } => text(most_bytes).into(),
+        Shape::Word(words) => {
+            let words = words.iter().copied();
+            object.schema_type(Type::String).enum_values(Some(words)).into()
+        }
+        Shape::Repeated { most, most_bytes } => {
+            ArrayBuilder::new().items(text(most_bytes)).max_items(Some(most)).into()
+        }
     }
 }

@@ -1,9 +1,6 @@
 //! Query strings, read against a declared list: the same list checks, parses and documents.
 
 use foretaste_core::Limits;
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{RefOr, Required, Schema};
 
 use super::problem::Problem;
 
@@ -14,6 +11,7 @@ const LIMITS: Limits = Limits::DEFAULT;
 pub(crate) struct Param {
     pub(crate) name: &'static str,
     pub(crate) shape: Shape,
+    #[cfg_attr(not(test), allow(dead_code, reason = "for the description"))]
     pub(crate) about: &'static str,
 }
 
@@ -36,42 +34,9 @@ impl Param {
     pub(crate) const fn new(name: &'static str, shape: Shape, about: &'static str) -> Self {
         Self { name, shape, about }
     }
-
-    /// This parameter in the API's description.
-    pub(crate) fn describe(&self) -> Parameter {
-        ParameterBuilder::new()
-            .name(self.name)
-            .parameter_in(ParameterIn::Query)
-            .required(Required::False)
-            .description(Some(self.about))
-            .schema(Some(self.shape.schema()))
-            .build()
-    }
 }
 
 impl Shape {
-    fn schema(self) -> RefOr<Schema> {
-        let object = ObjectBuilder::new();
-        let text =
-            |most: usize| ObjectBuilder::new().schema_type(Type::String).max_length(Some(most));
-        match self {
-            Self::Count { most } => object
-                .schema_type(Type::Integer)
-                .minimum(Some(1.0))
-                .maximum(Some(most as f64))
-                .into(),
-            Self::Flag => object.schema_type(Type::Boolean).into(),
-            Self::Text { most_bytes } => text(most_bytes).into(),
-            Self::Word(words) => {
-                let words = words.iter().copied();
-                object.schema_type(Type::String).enum_values(Some(words)).into()
-            }
-            Self::Repeated { most, most_bytes } => {
-                ArrayBuilder::new().items(text(most_bytes)).max_items(Some(most)).into()
-            }
-        }
-    }
-
     fn check(self, name: &str, value: &str) -> Result<(), Problem> {
         let expected = match self {
             Self::Count { most } => match value.parse::<usize>() {

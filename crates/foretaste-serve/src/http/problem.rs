@@ -9,10 +9,10 @@ use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
-use utoipa::ToSchema;
 
 /// What went wrong with a request (RFC 9457).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Problem {
     /// A stable name of the kind of problem: `urn:foretaste:problem:...`.
     #[serde(rename = "type")]
@@ -33,7 +33,8 @@ pub struct Problem {
 }
 
 /// One wrong field of one record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// Position of the record in the request, from 0.
     pub index: usize,

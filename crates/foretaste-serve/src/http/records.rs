@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use foretaste_core::event::EventContext;
 use foretaste_core::{Event, Item, Limits, TimeMs, User};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::problem::{FieldError, Problem};
 
@@ -17,7 +16,8 @@ const MOST_ERRORS: usize = 20;
 const CLOCK_SKEW_MS: TimeMs = 86_400_000;
 
 /// Something a user did to an item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EventRecord {
     /// Your id of this event: sending it again changes nothing. Without it, an event with the
@@ -42,7 +42,8 @@ pub struct EventRecord {
 }
 
 /// The situation of an event.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ContextRecord {
     /// The visit that the event belongs to.
@@ -60,7 +61,8 @@ pub struct ContextRecord {
 }
 
 /// An item of the catalogue.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ItemRecord {
     /// Your id.
@@ -95,7 +97,8 @@ pub struct ItemRecord {
 }
 
 /// A user: a person or a software agent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserRecord {
     /// Your id.
@@ -109,7 +112,8 @@ pub struct UserRecord {
 }
 
 /// Fields of an item to change; absent ones stay. `hidden` works for ids without a record, too.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ItemPatch {
     /// New title.
@@ -142,7 +146,8 @@ pub struct ItemPatch {
 }
 
 /// Fields of a user to change; absent ones stay.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct UserPatch {
     /// Attributes to set; `null` removes one.
@@ -154,7 +159,8 @@ pub struct UserPatch {
 }
 
 /// What became of written records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Written {
     /// Records that are now stored and survive a crash.

@@ -337,7 +337,8 @@ async fn without_a_bundle_calls_are_told_when_to_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_draining_health_says_so_and_calls_are_still_answered() {
-    let timeouts = Timeouts { drain_ms: 3_000, ..patient().timeouts };
+    // On a busy machine a call may take seconds.
+    let timeouts = Timeouts { drain_ms: 10_000, ..patient().timeouts };
     let config = with_grpc(ServeConfig { timeouts, ..patient() });
     let mut world = World::with(config, Arc::new(MemoryStore::new()), true).await;
     let mut client = ForetasteClient::new(channel(&world).await);
