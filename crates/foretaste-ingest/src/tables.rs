@@ -8,6 +8,7 @@
 //! count and checksum of each day (or range of ids) and reads again where they differ.
 
 pub mod advise;
+pub mod archive;
 mod config;
 mod connection;
 mod copy;

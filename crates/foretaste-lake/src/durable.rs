@@ -6,7 +6,7 @@ use std::path::Path;
 use foretaste_core::Result;
 
 /// Replaces `path` by a file of these bytes: temporary file, fsync, rename, fsync of the folder.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = fs_err::File::create(&temporary)?;
     file.write_all(bytes)?;
@@ -20,6 +20,6 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Makes the names in `dir` durable.
-pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+pub fn sync_dir(dir: &Path) -> Result<()> {
     Ok(fs_err::File::open(dir)?.sync_all()?)
 }

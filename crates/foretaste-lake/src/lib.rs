@@ -11,7 +11,7 @@
 
 mod columns;
 mod decode;
-mod durable;
+pub mod durable;
 mod encode;
 mod file;
 mod lake;

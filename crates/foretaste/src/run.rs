@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use foretaste_bundle::{Bundle, BundleId};
 use foretaste_core::Progress;
+use foretaste_ingest::tables::archive::ArchiveFolder;
 use foretaste_pipeline::{Scene, Scenes, Snapshot};
 use foretaste_store::{
     EmbeddedOptions, EmbeddedStore, RowStore, ServerOptions, ServerStore, Store,
@@ -115,6 +116,14 @@ impl Run {
         let Some(options) = self.config.store.server()? else { return Ok(None) };
         let archive = self.config.archive.folder();
         Ok(Some(ServerStore::open(ServerOptions { archive, ..options })?))
+    }
+
+    /// Where rows of sources are archived. What is noted of them lies beside the store: with its
+    /// files, or in its tables.
+    pub fn archive_of_sources(&self) -> ArchiveFolder {
+        let folder = self.config.archive.folder().unwrap_or_else(|| self.data.join("archive"));
+        let is_shared = self.config.store.is_on_server();
+        ArchiveFolder { folder, notes: (!is_shared).then(|| self.data.join("archived")) }
     }
 
     /// The id of the current bundle.

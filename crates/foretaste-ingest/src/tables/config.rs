@@ -91,6 +91,9 @@ pub struct TableConfig {
     /// Column that marks a row as deleted: set, and neither 0 nor false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<String>,
+    /// Column that says how old a row is when it is archived; else the watermark does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_by: Option<String>,
     /// Kind of all events, where no field says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
@@ -358,6 +361,7 @@ impl TableConfig {
         let joins = self.joins.iter().flat_map(|j| [&j.table, &j.alias].into_iter());
         let on = self.joins.iter().flat_map(|j| j.on.iter().flat_map(|(a, b)| [a, b]));
         let own = [&self.table, &self.watermark].into_iter().chain(&self.deleted).chain(&self.id);
+        let own = own.chain(&self.archive_by);
         let fields = self.fields.values().flat_map(Field::columns);
         let filter = self.filter.keys();
         let names = own.chain(joins).chain(on).chain(filter).chain(fields);

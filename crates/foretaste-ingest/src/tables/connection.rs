@@ -92,12 +92,21 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`].
     pub fn snapshot(url: &str, patience: Patience) -> Result<Self> {
-        let mut snapshot = Self::open(url, patience)?;
-        for statement in snapshot.opening(patience.statement_s)? {
-            snapshot.execute(&statement)?;
-        }
+        let mut snapshot = Self::settled(url, patience)?;
         snapshot.begin(snapshot.timeout)?;
         Ok(snapshot)
+    }
+
+    /// Connects, with the settings that make texts the same wherever they are read.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn settled(url: &str, patience: Patience) -> Result<Self> {
+        let mut connection = Self::open(url, patience)?;
+        for statement in connection.opening(patience.statement_s)? {
+            connection.execute(&statement)?;
+        }
+        Ok(connection)
     }
 
     /// Begins a transaction like that of [`Connection::snapshot`].

@@ -31,6 +31,7 @@ fn of_code(error: &dyn sqlx::error::DatabaseError) -> (ErrorKind, &'static str) 
                 (ErrorKind::Unavailable, "the database is busy or changing; try again")
             }
             1054 | 1146 => (ErrorKind::Conflict, GONE),
+            1217 | 1451 => (ErrorKind::Conflict, REFERRED),
             1153 | 1301 => (ErrorKind::Exhausted, "a row exceeds max_allowed_packet; raise it"),
             _ => (ErrorKind::Io, "the database refused"),
         };
@@ -39,8 +40,12 @@ fn of_code(error: &dyn sqlx::error::DatabaseError) -> (ErrorKind, &'static str) 
         "57014" => (ErrorKind::Unavailable, TIMEOUT),
         "42501" => (ErrorKind::Config, DENIED),
         "42703" | "42P01" => (ErrorKind::Conflict, GONE),
+        "23503" => (ErrorKind::Conflict, REFERRED),
         code if code.starts_with("28") || code == "3D000" => (ErrorKind::Config, DENIED),
-        code if ["57", "53", "40", "08", "25"].iter().any(|class| code.starts_with(class)) => {
+        code if ["57", "53", "55", "40", "08", "25"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
             (ErrorKind::Unavailable, "the database is busy, starting or stopping; try again")
         }
         _ => (ErrorKind::Io, "the database refused"),
@@ -51,4 +56,5 @@ const DENIED: &str = "the database denies access; check user, password and grant
                       that is needed)";
 const TIMEOUT: &str = "a statement ran into its timeout; add the index on (watermark, id) or raise \
                        `statement_timeout_s`";
+const REFERRED: &str = "rows of another table refer to these rows (a foreign key)";
 const GONE: &str = "a table or column is gone";

@@ -233,7 +233,8 @@ impl Place {
     }
 }
 
-fn now_ms(snapshot: &mut Connection) -> Result<TimeMs> {
+/// The server's time.
+pub(super) fn now_ms(snapshot: &mut Connection) -> Result<TimeMs> {
     let sql = match snapshot.dialect() {
         Dialect::Postgres => {
             "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS text)"

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use foretaste_core::Result;
 use foretaste_store::{Record, Row, RowChanges, RowOutcome, RowStep, RowStore};
 
+use super::archive::ArchiveFolder;
 use super::config::{SourceConfig, TableConfig};
 use super::judge::{Head, Judge, write_name};
 use super::kept::Kept;
@@ -32,6 +33,8 @@ pub struct Reader<'a> {
     pub url: &'a str,
     /// Where its connection is kept between readings, if it is.
     pub kept: Option<&'a Kept>,
+    /// Where rows were archived, which then are not in their tables, if any were.
+    pub archive: Option<&'a ArchiveFolder>,
     /// Folder for rejected rows.
     pub quarantine: PathBuf,
     /// A pass stops when more than this share of at least 1,000 rows is bad.

@@ -7,6 +7,7 @@ use foretaste_core::time::DAY_MS;
 use foretaste_core::{Error, Limits, Result};
 use foretaste_store::{RowStep, UNDATED};
 
+use super::archive::{Archived, Files};
 use super::config::TableConfig;
 use super::connection::number;
 use super::judge::write_name;
@@ -28,13 +29,21 @@ impl Reader<'_> {
     /// One scan of the table on the server, and the ids of the rows of differing buckets in
     /// memory.
     pub fn reconcile(&self, table: &TableConfig) -> Result<TableReport> {
+        let (name, store) = (&self.source.name, self.store);
+        let files = self.archive.map(|place| place.files(store, name, &table.table));
+        let before = files.as_ref().map(Files::load).transpose()?;
         let mut open = self.open(table)?;
+        let archived = match files.as_ref().zip(before.as_ref()) {
+            Some((files, before)) => Some(Archived::new(files, before, &open.key)?),
+            None => None,
+        };
         let nothing = Nothing::new();
         let mut work = Work::new(self, &open, &nothing)?;
         if open.later.is_empty() {
             return work.finish(&open);
         }
-        let differing = self.differing(&mut open).map_err(|e| e.context(&open.key))?;
+        let differing =
+            self.differing(&mut open, archived.as_ref()).map_err(|e| e.context(&open.key))?;
         work.report.differing = differing.len() as u64;
         work.seen = Some(HashSet::new());
         for &bucket in &differing {
@@ -45,35 +54,41 @@ impl Reader<'_> {
             }
         }
         // Only now, so that a row that moved between buckets is not removed on its way.
-        self.remove_gone(&mut work, &mut open, &differing)?;
+        self.remove_gone(&mut work, (&mut open, archived.as_ref()), &differing)?;
         let statement = open.writer().unreadable()?;
         let row = open.rows(&statement)?.into_iter().next().unwrap_or_default();
         work.report.unreadable = number(&row, 0)?.unwrap_or(0);
         work.finish(&open)
     }
 
-    /// Buckets whose count or checksum differ.
-    fn differing(&self, open: &mut Open<'_>) -> Result<BTreeSet<i64>> {
+    /// Buckets whose count or checksum differ. What was archived counts as if it were in the table.
+    fn differing(
+        &self,
+        open: &mut Open<'_>,
+        archived: Option<&Archived<'_>>,
+    ) -> Result<BTreeSet<i64>> {
         let range = Range { to: Some(open.later.clone()), ..Range::default() };
         let statement = open.writer().buckets(&range)?;
-        let mut theirs = BTreeMap::new();
+        let mut theirs = archived.map(|own| own.sums.clone()).unwrap_or_default();
         for row in open.rows(&statement)? {
             let bucket = number(&row, 0)?.unwrap_or(UNDATED);
             let rows: u64 = number(&row, 1)?.unwrap_or(0);
             let sum: i128 = number(&row, 2)?.unwrap_or(0);
-            let all: &mut (u64, i128) = theirs.entry(bucket).or_default();
+            let all = theirs.entry(bucket).or_default();
             *all = (all.0 + rows, all.1 + sum);
         }
         let ours = self.store.row_buckets(&open.key)?;
         let ours: BTreeMap<_, _> = ours.into_iter().map(|b| (b.bucket, (b.rows, b.sum))).collect();
         let all: BTreeSet<i64> = ours.keys().chain(theirs.keys()).copied().collect();
-        Ok(all.into_iter().filter(|bucket| ours.get(bucket) != theirs.get(bucket)).collect())
+        let is_loose = |bucket: &i64| archived.is_some_and(|own| own.loose.contains(bucket));
+        let differs = |bucket: &i64| ours.get(bucket) != theirs.get(bucket) || is_loose(bucket);
+        Ok(all.into_iter().filter(differs).collect())
     }
 
     fn remove_gone(
         &self,
         work: &mut Work<'_>,
-        open: &mut Open<'_>,
+        (open, archived): (&mut Open<'_>, Option<&Archived<'_>>),
         differing: &BTreeSet<i64>,
     ) -> Result<()> {
         let seen = work.seen.take().unwrap_or_default();
@@ -85,6 +100,10 @@ impl Reader<'_> {
         if !gone.is_empty() {
             let later = open.later_rows()?;
             gone.retain(|row| !later.contains(row));
+        }
+        if let Some(archived) = archived.filter(|_| !gone.is_empty()) {
+            let names = archived.names((open.table, open.snapshot.dialect()), differing)?;
+            gone.retain(|row| !names.contains(row));
         }
         for gone in gone.chunks(Limits::DEFAULT.batch_writes) {
             let step = RowStep { gone: gone.to_vec(), ..RowStep::default() };

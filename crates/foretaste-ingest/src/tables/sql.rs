@@ -54,6 +54,18 @@ pub struct Statement {
     is_whole: bool,
 }
 
+impl Statement {
+    /// One whose values will stand in its text.
+    pub(super) fn whole() -> Self {
+        Self { is_whole: true, ..Self::default() }
+    }
+
+    /// Such a one as a `COPY`.
+    pub(super) fn copied(&self) -> String {
+        format!("COPY ({}) TO STDOUT (FORMAT binary)", self.sql)
+    }
+}
+
 /// Makes the statements of one table.
 #[derive(Clone, Copy)]
 pub struct Writer<'a> {
@@ -89,9 +101,9 @@ impl Writer<'_> {
         let mut out = Statement::default();
         let layout = self.write_page((range, limit), &mut out)?;
         if self.dialect == Dialect::Postgres {
-            let mut whole = Statement { is_whole: true, ..Statement::default() };
+            let mut whole = Statement::whole();
             self.write_page((range, limit), &mut whole)?;
-            out.copy = Some(format!("COPY ({}) TO STDOUT (FORMAT binary)", whole.sql));
+            out.copy = Some(whole.copied());
         }
         Ok((out, layout))
     }
@@ -222,7 +234,7 @@ impl Writer<'_> {
         Ok(format!("(SELECT MAX({column}) FROM {table} AS base)"))
     }
 
-    fn conditions(&self, range: &Range, out: &mut Statement) -> Result<String> {
+    pub(super) fn conditions(&self, range: &Range, out: &mut Statement) -> Result<String> {
         let watermark = self.quoted(&self.table.watermark);
         let mut all: Vec<String> =
             self.table.key().map(|name| format!("{} IS NOT NULL", self.quoted(name))).collect();
@@ -249,7 +261,7 @@ impl Writer<'_> {
 
     /// Rows behind the last one of a page. MySQL finds its place in an index only when the first
     /// column stands alone as well.
-    fn after(
+    pub(super) fn after(
         &self,
         (names, after): (&[&String], &[String]),
         out: &mut Statement,
@@ -274,7 +286,7 @@ impl Writer<'_> {
         Ok(format!("{} >= {first} AND ({})", columns[0], steps.join(" OR ")))
     }
 
-    fn filter(&self, out: &mut Statement) -> Result<String> {
+    pub(super) fn filter(&self, out: &mut Statement) -> Result<String> {
         let mut all = String::new();
         for (column, wanted) in &self.table.filter {
             let name = self.quoted(column);
@@ -290,7 +302,7 @@ impl Writer<'_> {
         Ok(all)
     }
 
-    fn from(&self, index: Option<&str>) -> Result<String> {
+    pub(super) fn from(&self, index: Option<&str>) -> Result<String> {
         let mut from = format!("FROM {} AS base", self.quoted_table(&self.table.table));
         if let Some(index) = index {
             from.push_str(&format!(" FORCE INDEX ({})", self.name(index)));
@@ -314,7 +326,7 @@ impl Writer<'_> {
         Ok(format!("CASE WHEN {text} IS NULL OR {text} IN ({none}) THEN '0' ELSE '1' END"))
     }
 
-    fn bucket(&self) -> Result<String> {
+    pub(super) fn bucket(&self) -> Result<String> {
         let column = self.quoted(&self.table.watermark);
         let size = self.table.bucket_ids;
         Ok(match (self.watermark_class()?, self.dialect) {
@@ -403,7 +415,12 @@ impl Writer<'_> {
     }
 
     /// A parameter of the type of a column.
-    fn value(&self, reference: &str, value: &str, out: &mut Statement) -> Result<String> {
+    pub(super) fn value(
+        &self,
+        reference: &str,
+        value: &str,
+        out: &mut Statement,
+    ) -> Result<String> {
         let name = self.schema.type_of(reference)?;
         let place = self.bind(value, out);
         Ok(match (self.dialect, class_of(self.dialect, name)) {
@@ -444,7 +461,7 @@ impl Writer<'_> {
         }
     }
 
-    fn as_text(&self, expression: &str) -> String {
+    pub(super) fn as_text(&self, expression: &str) -> String {
         match self.dialect {
             Dialect::Postgres => format!("CAST({expression} AS text)"),
             Dialect::MySql => format!("CAST({expression} AS CHAR)"),

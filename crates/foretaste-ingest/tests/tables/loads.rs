@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use foretaste_core::Rng;
-use foretaste_ingest::tables::{Kept, Reader};
+use foretaste_ingest::tables::Reader;
 use foretaste_store::RowChanges;
 
 use crate::proof::{kill_soon, ours, seeds, small, theirs};
@@ -41,8 +41,7 @@ fn killed(server: &Server) {
         for _ in 0..8 {
             kill_soon(server, dir.path(), Duration::from_millis(20 + rng.below(250) as u64));
         }
-        let world =
-            World { store: open(dir.path()), dir, kept: Kept::default(), url: server.url.clone() };
+        let world = World { store: open(dir.path()), dir, ..World::new(server) };
         world.pass(&small()).unwrap();
         assert_eq!(ours(&world.store), theirs(server), "{:?} seed {seed}", server.kind);
         assert_eq!(world.reconcile(&small()).unwrap().differing, 0);
@@ -60,6 +59,7 @@ fn told_and_changed(server: &Server) {
         source: &source,
         url: &world.url,
         kept: None,
+        archive: None,
         quarantine: world.quarantine(),
         max_bad_share: 0.01,
         accept_schema: false,

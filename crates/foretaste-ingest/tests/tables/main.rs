@@ -7,6 +7,7 @@
 )]
 
 mod advise;
+mod archive;
 mod basics;
 mod drift;
 mod exact;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use foretaste_core::{Event, EventBatch, Result};
+use foretaste_ingest::tables::archive::ArchiveFolder;
 use foretaste_ingest::tables::{Kept, Reader, SourceConfig, TableReport};
 use foretaste_store::{Columns, EmbeddedOptions, EmbeddedStore, Store};
 
@@ -34,15 +36,17 @@ pub(crate) use servers::Server;
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) store: EmbeddedStore,
+    /// Where rows of sources are archived, in tests that do.
+    pub(crate) archive: Option<ArchiveFolder>,
     kept: Kept,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl World {
     pub(crate) fn new(server: &Server) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
-        Self { dir, store, kept: Kept::default(), url: server.url.clone() }
+        Self { dir, store, archive: None, kept: Kept::default(), url: server.url.clone() }
     }
 
     pub(crate) fn with_reader<T>(
@@ -57,6 +61,7 @@ impl World {
             source,
             url: &self.url,
             kept: Some(&self.kept),
+            archive: self.archive.as_ref(),
             quarantine: self.quarantine(),
             max_bad_share: 0.01,
             accept_schema,

@@ -67,6 +67,7 @@ fn pass(store: &EmbeddedStore, source: &SourceConfig, url: &str, reconcile: bool
         source,
         url,
         kept: None,
+        archive: None,
         quarantine: std::env::temp_dir().join("foretaste-none"),
         max_bad_share: 0.01,
         accept_schema: false,

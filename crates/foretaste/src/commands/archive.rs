@@ -1,4 +1,5 @@
-//! `foretaste archive`: old events from the tables of a server into files, and back.
+//! `foretaste archive`: old events from the tables of a server into files, and back; and rows of
+//! sources.
 
 use anyhow::Result;
 use foretaste_core::time::{DAY_MS, date};
@@ -9,14 +10,19 @@ use serde_json::json;
 use crate::run::Run;
 
 pub mod args;
+mod rows;
 
 use args::{ArchiveArgs, ArchiveCommand};
 
 /// Archives, or says what there is.
 pub fn run(run: &Run, args: &ArchiveArgs) -> Result<()> {
+    if let Some(tables) = args.tables() {
+        return rows::run(run, args, tables);
+    }
     let Some(store) = run.store_on_server()? else {
         let text = "events are kept in files of the data folder, as Parquet; `archive` is for a \
-                    store on a database's server ([store] of the configuration)";
+                    store on a database's server ([store] of the configuration), `archive \
+                    --source NAME` for the tables of a source";
         return Err(Error::new(ErrorKind::Config, text).into());
     };
     let section = &run.config.archive;
@@ -27,8 +33,8 @@ pub fn run(run: &Run, args: &ArchiveArgs) -> Result<()> {
         folder: run.data.join("archive"),
     };
     match &args.command {
-        Some(ArchiveCommand::Status { verify }) => status(run, &store, *verify),
-        Some(ArchiveCommand::Restore) => {
+        Some(ArchiveCommand::Status { verify, .. }) => status(run, &store, *verify),
+        Some(ArchiveCommand::Restore { .. }) => {
             let n = store.archive_restore(&options, run.progress.as_ref())?;
             run.print(&json!({ "restored": n }), || {
                 format!("{n} events are in the tables again; the archive is empty\n")

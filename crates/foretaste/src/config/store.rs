@@ -96,6 +96,11 @@ impl StoreSection {
         }))
     }
 
+    /// Whether it is on a server.
+    pub fn is_on_server(&self) -> bool {
+        self.addresses()[0] != ("", "")
+    }
+
     /// Variable and file of the primary's URL, and of the replica's.
     fn addresses(&self) -> [(&str, &str); 2] {
         [(&self.url_env, &self.url_file), (&self.replica_url_env, &self.replica_url_file)]

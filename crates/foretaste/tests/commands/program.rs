@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+#[allow(dead_code, reason = "tests of long runs use more of it")]
 #[path = "../it/disk.rs"]
 mod disk;
 

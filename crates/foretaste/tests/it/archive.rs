@@ -157,11 +157,7 @@ fn a_full_disk_is_named_and_nothing_is_deleted() {
         let said = program.fail(line);
         assert!(said.contains("small/archive-") && said.contains("No space left"), "{said}");
         assert_eq!(all(&store), expected);
-        let size = std::process::Command::new("mount")
-            .args(["-o", "remount,size=64m"])
-            .arg(&disk.0)
-            .status();
-        assert!(size.unwrap().success());
+        disk.enlarge();
         program.run(line);
         assert_eq!(all(&store), expected);
         let status = json(&program.run("--json archive status --verify"));

@@ -8,6 +8,7 @@
 
 mod advise;
 mod archive;
+mod archive_rows;
 mod disk;
 mod follow;
 mod program;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foretaste_core::{Error, ErrorKind, Rng};
+use foretaste_ingest::tables::archive::ArchiveFolder;
 use foretaste_ingest::tables::{Kept, KeptFigures, Reader, SourceConfig, TableConfig, TableReport};
 use foretaste_store::{RowChanges, RowStore};
 use serde_json::Value;
@@ -80,6 +81,7 @@ pub struct Extraction {
     sources: Vec<(SourceConfig, String)>,
     /// The connection of each source.
     kept: BTreeMap<String, Kept>,
+    archive: ArchiveFolder,
     quarantine: PathBuf,
     max_bad_share: f64,
     /// Tables whose changed types are taken as they are, once.
@@ -103,6 +105,7 @@ impl Extraction {
             store,
             kept: kept.collect(),
             sources,
+            archive: run.archive_of_sources(),
             quarantine: run.data.join("quarantine"),
             max_bad_share: run.config.import.max_bad_share,
             accepting: Mutex::default(),
@@ -265,6 +268,7 @@ impl Extraction {
             source,
             url,
             kept: self.kept.get(&source.name),
+            archive: Some(&self.archive),
             quarantine: self.quarantine.clone(),
             max_bad_share: self.max_bad_share,
             accept_schema,
