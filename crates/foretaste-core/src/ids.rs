@@ -98,7 +98,7 @@ fn slice<'a>(blob: &'a [u8], offsets: &[u64], index: u32) -> &'a str {
     std::str::from_utf8(bytes(blob, offsets, index)).expect("the blob holds whole strings only")
 }
 
-/// As [`slice`], without the look whether it is a string, which takes longer than comparing it.
+/// As [`slice()`], without the look whether it is a string, which takes longer than comparing it.
 #[inline]
 fn bytes<'a>(blob: &'a [u8], offsets: &[u64], index: u32) -> &'a [u8] {
     &blob[offsets[index as usize] as usize..offsets[index as usize + 1] as usize]
