@@ -7,7 +7,8 @@ use foretaste_ingest::tables::advise::{Advice, Advisor, Applied, Building, Query
 use crate::servers::Kind;
 use crate::{EV, Server, source};
 
-/// More than a page; one a minute, so that a lookback holds few.
+/// More than a page; one each half hour, so that a lookback holds few, and a day at no time of the
+/// day so large a share that a server rather reads the whole table.
 const ROWS: u64 = 3_000;
 
 #[test]
@@ -56,7 +57,7 @@ fn fill(server: &Server) {
         "DROP INDEX ev_ts ON ev"
     });
     let rows = (0..ROWS).map(|i| {
-        let at = server.now(-(i as i64) * 60);
+        let at = server.now(-(i as i64) * 1_800);
         format!("({at}, 'u{}', 'i{}')", i % 50, i % 2000)
     });
     let rows: Vec<_> = rows.collect();
