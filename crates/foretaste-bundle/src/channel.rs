@@ -23,7 +23,7 @@ mod user_user;
 mod vectors;
 
 pub use graph::{GraphChoice, GraphConfig};
-pub use many::{Asking, ManyScratch, PackedChannel};
+pub use many::{Asking, ManyScratch, PackedChannel, PanelledChannel, Summing};
 pub use meter::{Ended, Meter, Stop};
 pub use scan::Scan;
 pub use scratch::ChannelScratch;
@@ -237,6 +237,17 @@ impl LoadedChannel {
     /// The first time a copy of the bytes of all vectors, which the channel then holds.
     pub fn packed(&self) -> Option<PackedChannel<'_>> {
         self.vectors().filter(|vectors| !vectors.has_graph()).map(PackedChannel::new)
+    }
+
+    /// The channel in bytes, for the sums of many users; `None` for one that cannot be held so.
+    ///
+    /// # Cost
+    /// The first time items x items bytes, which the channel then holds.
+    pub fn panelled(&self) -> Option<PanelledChannel<'_>> {
+        match &self.model {
+            LoadedModel::ItemItem(m) | LoadedModel::Content(m) => PanelledChannel::new(m),
+            _ => None,
+        }
     }
 
     /// The vectors of a channel that has some.

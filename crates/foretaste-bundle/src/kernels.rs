@@ -8,10 +8,13 @@
 
 use std::sync::OnceLock;
 
+mod aligned;
 mod dense;
 mod gather;
+pub mod gradient;
 pub mod keys;
 pub mod pack;
+pub mod panel;
 mod scan;
 pub mod scatter;
 pub mod select;

@@ -28,7 +28,7 @@ mod writer;
 
 pub use channel::{
     Asking, ChannelScratch, Ended, GraphChoice, GraphConfig, LoadedChannel, ManyScratch, Meter,
-    PackedChannel, Scan, Stop, VectorIndex,
+    PackedChannel, PanelledChannel, Scan, Stop, Summing, VectorIndex,
 };
 pub use contents::{
     BundleContents, Channel, ChannelModel, IalsModel, ItemItem, LowRank, ManifestHead, Popularity,

@@ -58,6 +58,17 @@ impl TopK {
         self.threshold
     }
 
+    /// Of the pairs that will be offered, at least `k` have a score of `least` or more: others need
+    /// not be kept.
+    pub fn expect(&mut self, least: f32) {
+        self.threshold = self.threshold.max(least);
+    }
+
+    /// How many pairs are kept.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
     /// Offers one pair; NaN is refused.
     #[inline]
     pub fn push(&mut self, index: u32, score: f32) {
@@ -116,6 +127,15 @@ mod tests {
             assert_eq!(any_order, expected);
             assert_eq!(top.drain_sorted().collect::<Vec<_>>(), expected);
         }
+    }
+
+    #[test]
+    fn a_bound_that_is_known_before_changes_nothing() {
+        let mut top = TopK::new(2);
+        top.expect(2.0);
+        top.expect(f32::NEG_INFINITY);
+        [(0, 1.0), (1, 2.0), (2, 3.0), (3, 2.0)].iter().for_each(|&(i, s)| top.push(i, s));
+        assert_eq!(top.drain_sorted().collect::<Vec<_>>(), [(2, 3.0), (1, 2.0)]);
     }
 
     #[test]

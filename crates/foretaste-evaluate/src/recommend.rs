@@ -15,7 +15,7 @@ const CHUNK: usize = 64;
 /// The lists are those that [`foretaste_pipeline::run`] gives to each user alone.
 ///
 /// # Cost
-/// That of [`Batch::run`]; memory for 4096 lists and for the vectors as bytes.
+/// That of [`Batch::items`]; memory for 4096 lists and for weights and vectors as bytes.
 pub fn recommend_all<'a>(
     snapshot: &'a Snapshot,
     scene: &'a Scene,
@@ -44,8 +44,7 @@ fn block(
     };
     let chunk = |scratch: &mut Scratch, users: &[UserIdx]| {
         let queries: Vec<Query> = users.iter().map(query).collect();
-        let outcomes = batch.run(&queries, scratch);
-        let lists = outcomes.iter().map(|o| o.slate.iter().map(|s| s.item).collect());
+        let lists = batch.items(&queries, scratch);
         users.iter().copied().zip(lists).collect::<Vec<_>>()
     };
     let chunks = users.par_chunks(CHUNK).map_init(Scratch::default, chunk);

@@ -12,7 +12,7 @@ pub(crate) fn recall<'a>(
     scratch: &mut Scratch,
 ) -> (Vec<Planned<'a>>, Option<Fallback>) {
     let n_items = request.snapshot.bundle.n_items();
-    let history: Asked = request.query.usable_history(n_items).into();
+    let history = request.usable_past();
     let session: Asked = request.query.usable_session(n_items).into();
     scratch.watch.begin();
     let in_order = request.scene.config().fallback.iter().copied().map(Some);

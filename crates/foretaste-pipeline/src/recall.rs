@@ -7,9 +7,11 @@
 
 use std::sync::Arc;
 
-use foretaste_bundle::{Asking, ChannelScratch, ItemTable, LoadedChannel, Scan};
+use foretaste_bundle::{ChannelScratch, ItemTable, LoadedChannel, Scan};
 use foretaste_core::topk::{TopK, by_rank};
 use foretaste_core::{BitSet, ItemIdx, TimeMs};
+
+use crate::batch::Found;
 
 /// A way to find candidates for one request. All scores are raw; [`Recall::scale`] makes them
 /// comparable. Methods other than `prepare` need it to have been called with the same scratch.
@@ -80,8 +82,8 @@ pub trait Recall: Sync {
 pub struct ModelRecall<'a> {
     channel: &'a LoadedChannel,
     asked_with: Arc<[(ItemIdx, f32)]>,
-    /// The user's vector and the result of the search, where they are known.
-    searched: Option<&'a Asking>,
+    /// What was found out for many requests together.
+    searched: Option<Found<'a>>,
     /// Breadth of a walk through a graph; 0: as the channel does.
     ef: usize,
 }
@@ -97,18 +99,19 @@ impl<'a> ModelRecall<'a> {
         Self { ef, ..self }
     }
 
-    /// Takes over what a search of many users has found for this one, instead of searching.
-    pub(crate) fn searched(self, searched: Option<&'a Asking>) -> Self {
+    /// Takes over what was found out for many users together, instead of finding it out.
+    pub(crate) fn searched(self, searched: Option<Found<'a>>) -> Self {
         Self { searched, ..self }
     }
 }
 
 impl Recall for ModelRecall<'_> {
     fn prepare(&self, scratch: &mut ChannelScratch) {
-        if let Some(searched) = self.searched {
-            scratch.set_vector(&searched.vector);
-        } else if !self.asked_with.is_empty() {
-            self.channel.prepare(&self.asked_with, scratch);
+        match self.searched {
+            Some(Found::Items(searched)) => scratch.set_vector(&searched.vector),
+            Some(Found::Sums(summed)) => scratch.set_sums(&summed.sums),
+            None if self.asked_with.is_empty() => {}
+            None => self.channel.prepare(&self.asked_with, scratch),
         }
     }
 
@@ -120,7 +123,7 @@ impl Recall for ModelRecall<'_> {
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
         out.clear();
-        if let Some(searched) = self.searched {
+        if let Some(Found::Items(searched)) = self.searched {
             out.extend_from_slice(&searched.found);
         } else if !self.asked_with.is_empty() {
             self.channel.search_broadly(allowed, (n, self.ef), scratch, out);

@@ -5,10 +5,11 @@ use foretaste_core::{BitSet, ItemIdx, Limits};
 
 use crate::batch::{Ahead, Together};
 use crate::candidates::Candidates;
+use crate::diversify::Choice;
 use crate::executor::Executor;
-use crate::merge::Merged;
+use crate::merge::{Merged, Ranked};
 use crate::outcome::{Fallback, Outcome, StageWork};
-use crate::plan::{self, Planned};
+use crate::plan::{self, Asked, Planned};
 use crate::stop::Watch;
 use crate::{Query, Scene, Snapshot, fallback, fill, mask, merge, respond, shape};
 
@@ -47,14 +48,16 @@ pub(crate) struct Request<'a> {
     pub scene: &'a Scene,
     pub query: &'a Query,
     pub k: usize,
-    /// What searches of many requests have found for this one.
+    /// What was found out for many requests together.
     pub ahead: &'a [Ahead<'a>],
+    /// The usable past, where it is known.
+    pub past: Option<&'a Asked>,
 }
 
 impl<'a> Request<'a> {
     pub fn new(snapshot: &'a Snapshot, scene: &'a Scene, query: &'a Query) -> Self {
         let wanted = if query.k == 0 { scene.config().k } else { query.k };
-        Self { snapshot, scene, query, k: wanted.min(Limits::DEFAULT.k), ahead: &[] }
+        Self { snapshot, scene, query, k: wanted.min(Limits::DEFAULT.k), ahead: &[], past: None }
     }
 
     /// Items that each channel is asked for: never fewer than [`PROPOSALS_PER_ITEM`] for each item
@@ -62,6 +65,12 @@ impl<'a> Request<'a> {
     pub fn proposals(&self) -> usize {
         let least = (PROPOSALS_PER_ITEM * self.k).max(shape::pool_size(self));
         self.scene.config().candidates.max(least)
+    }
+
+    /// The usable past as models are asked with it.
+    pub fn usable_past(&self) -> Asked {
+        let n_items = self.snapshot.bundle.n_items();
+        self.past.map_or_else(|| self.query.usable_history(n_items).into(), Asked::clone)
     }
 
     /// All that counts as seen; items may repeat.
@@ -98,16 +107,33 @@ pub(crate) fn answer(request: &Request<'_>, work: StageWork, scratch: &mut Scrat
     finish(request, ranking, scratch)
 }
 
+/// The items of [`answer`] alone.
+pub(crate) fn items(request: &Request<'_>, work: StageWork, scratch: &mut Scratch) -> Vec<ItemIdx> {
+    let mut ranking = rank(request, work, shape::pool_size(request), scratch);
+    let (pool, choice) = chosen(request, &mut ranking, scratch);
+    choice.picks.iter().map(|&pick| pool[pick].item).collect()
+}
+
 /// From what recall and merge made of a request to its answer.
 pub(crate) fn finish(
     request: &Request<'_>,
     mut ranking: Ranking<'_>,
     scratch: &mut Scratch,
 ) -> Outcome {
-    fill::fill_up(request, &mut ranking, scratch);
-    let pool = shape::pool(request, &ranking, scratch);
-    let choice = shape::choose(request, &ranking, &pool, scratch);
+    let (pool, choice) = chosen(request, &mut ranking, scratch);
     respond::respond(request, ranking, (&pool, choice), scratch)
+}
+
+/// What competes for the slate, and what was chosen of it.
+fn chosen(
+    request: &Request<'_>,
+    ranking: &mut Ranking<'_>,
+    scratch: &mut Scratch,
+) -> (Vec<Ranked>, Choice) {
+    fill::fill_up(request, ranking, scratch);
+    let pool = shape::pool(request, ranking, scratch);
+    let choice = shape::choose(request, ranking, &pool, scratch);
+    (pool, choice)
 }
 
 /// Recall and merge within `scratch.allowed`; the best `keep` candidates come in order.

@@ -13,7 +13,7 @@ use crate::outcome::Fallback;
 /// Items that each channel proposes unless the scene says otherwise. On gowalla and ml-1m,
 /// Recall@20 and NDCG@20 of the blends of both profiles are the same, to four digits, with 40 to
 /// 500 candidates.
-pub const CANDIDATES: usize = 100;
+pub const CANDIDATES: usize = 60;
 /// Channels that one scene may name; with the bundle's own they stay below 64 in a request.
 const MOST_CHANNELS: usize = 32;
 /// Breadth of a search through a graph.

@@ -8,7 +8,7 @@ use foretaste_core::{Csr, IdTable, Interactions, Item, Matrix, Progress, Result}
 
 use crate::config::{Resolved, TrainConfig};
 use crate::scale::Sample;
-use crate::{content, dense, ease, ials, item_item, local_ease, spectral, user_user};
+use crate::{content, dense, ease, ials, item_item, local_ease, rounding, spectral, user_user};
 
 /// Up to this the whole spectral filter is computed and pruned (minutes on two cores).
 const WHOLE_FILTER_FLOPS: f64 = 3e13;
@@ -84,7 +84,7 @@ impl<'a> Task<'a> {
             }
             "ease" => vec![self.sparse(name, local_ease::fit(self.r, &self.config.ease))],
             "spectral" => self.spectral()?,
-            "ials" => vec![self.ials(progress)],
+            "ials" => vec![self.ials(progress)?],
             "user_user" => vec![self.user_user()],
             _ => self.content()?.into_iter().collect(),
         })
@@ -128,7 +128,8 @@ impl<'a> Task<'a> {
         if work > WHOLE_FILTER_FLOPS {
             return self.spectral_parts();
         }
-        let similar = spectral::fit(self.r, config, Some(&self.keys))?;
+        let mut similar = spectral::fit(self.r, config, Some(&self.keys))?;
+        rounding::round_where_dense(&mut similar);
         Ok(vec![self.sparse("spectral", similar)])
     }
 
@@ -154,7 +155,7 @@ impl<'a> Task<'a> {
         Ok(vec![Channel { weight: low_rank.weight, ..near }, low_rank])
     }
 
-    fn ials(&self, progress: &dyn Progress) -> Channel {
+    fn ials(&self, progress: &dyn Progress) -> Result<Channel> {
         let config = &self.config.ials;
         let model = ials::fit_keyed(self.r, config, Some(&self.keys), progress);
         let exponent = self.config.ials_output_exponent;
@@ -168,7 +169,7 @@ impl<'a> Task<'a> {
         });
         let input_weight = model.item_weights.iter().map(|w| w / config.alpha).collect();
         let model = IalsModel {
-            items: model.items,
+            items: model.turned_items()?,
             alpha: config.alpha,
             reg: config.reg,
             reg_exponent: config.reg_exponent,
@@ -177,7 +178,7 @@ impl<'a> Task<'a> {
             input_weight,
             output_scale: if exponent == 0.0 { Vec::new() } else { output_scale },
         };
-        self.channel("ials", scale, ChannelModel::Ials(model))
+        Ok(self.channel("ials", scale, ChannelModel::Ials(model)))
     }
 
     fn user_user(&self) -> Channel {

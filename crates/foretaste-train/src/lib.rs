@@ -16,6 +16,7 @@ pub mod ials;
 pub mod item_item;
 pub mod local_ease;
 mod product;
+mod rounding;
 mod scale;
 pub mod segments;
 mod small;

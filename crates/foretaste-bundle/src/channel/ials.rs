@@ -3,6 +3,10 @@
 //! # Source
 //! Hu, Koren & Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008,
 //! equation 4; contributions are equation 7 of the same paper.
+//!
+//! Training turns the factors so that Y'Y is diagonal, which changes no score. The system of a user
+//! then is nearly diagonal, too: a few steps of conjugate gradients solve it, none of which reads
+//! Y'Y. Bundles of earlier builds hold factors that are not turned.
 
 use foretaste_core::{Error, ItemIdx, Result};
 
@@ -12,16 +16,17 @@ use super::low_rank::scaled_rows;
 use super::vectors::VectorIndex;
 use crate::contents::IalsModel;
 use crate::format::{Column, SectionReader, SectionWriter};
+use crate::kernels::gradient::{self, Ground, System};
 use crate::kernels::{axpy, dot, spd};
 
-/// Up to this many dimensions the system is factored; above, conjugate gradients are cheaper.
+/// Up to this many dimensions a system whose Y'Y is not diagonal is factored; above, conjugate
+/// gradients are cheaper.
 const MAX_FACTORED_DIMS: usize = 128;
-/// Most steps of the conjugate gradient; catalogues of any size stop long before.
-const CG_STEPS: usize = 48;
 /// Rows of a history that one call of a kernel takes.
 const BATCH: usize = 64;
-/// Squared relative residual at which the conjugate gradient stops.
-const CG_TOLERANCE: f32 = 1e-9;
+/// Entries of Y'Y beside the diagonal that are at most so large, relative to those on it, are what
+/// rounding left of 0.
+const ROUNDING: f32 = 1e-5;
 
 /// See [`IalsModel`].
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub(crate) struct LoadedIals {
     output_scale: Column<f32>,
     /// Y'Y, dims x dims.
     gram: Column<f32>,
+    /// Its diagonal, where nothing is beside it; else empty.
+    diagonal: Vec<f32>,
     /// Confidence of an observation of each item; empty: all 1.
     input_weight: Column<f32>,
     /// alpha, reg, reg exponent, user exponent, mean degree.
@@ -46,7 +53,7 @@ impl LoadedIals {
         let unscaled: &[f32] = if model.output_scale.is_empty() { &[] } else { &model.items.data };
         out.put(unscaled)?;
         out.put(&model.output_scale)?;
-        out.put(&gram(&model.items.data, dims))?;
+        out.put(&without_rounding(gram(&model.items.data, dims), dims, model.reg))?;
         out.put(&model.input_weight)?;
         let IalsModel { alpha, reg, reg_exponent, user_exponent, mean_degree, .. } = *model;
         out.put(&[alpha, reg, reg_exponent, user_exponent, mean_degree])
@@ -54,11 +61,12 @@ impl LoadedIals {
 
     pub(crate) fn read(mut input: SectionReader, n_items: usize) -> Result<Self> {
         let name = input.name().to_owned();
-        let model = Self {
+        let mut model = Self {
             vectors: VectorIndex::read(&mut input, n_items)?,
             factors: input.take()?,
             output_scale: input.take()?,
             gram: input.take()?,
+            diagonal: Vec::new(),
             input_weight: input.take()?,
             settings: input.take()?,
         };
@@ -76,6 +84,7 @@ impl LoadedIals {
         if !positive || all.iter().any(|part| part.iter().any(|v| !v.is_finite())) {
             return Err(Error::corrupt(format!("{name}: not a finite factor model")));
         }
+        model.diagonal = lone_diagonal(model.gram.get(), dims);
         Ok(model)
     }
 
@@ -119,21 +128,28 @@ impl LoadedIals {
         scratch.factors.extend(history.iter().map(of));
     }
 
-    /// Multiply-adds of folding in and searching: a factored system, or about 20 steps of
-    /// conjugate gradients.
+    /// Multiply-adds of folding in and searching.
     pub(crate) fn work(&self, n: usize) -> usize {
         self.fold_in_work(n) + self.vectors.work()
     }
 
+    /// About 6 steps of conjugate gradients where Y'Y is diagonal; else a factored system, or about
+    /// 20 steps.
     pub(crate) fn fold_in_work(&self, n: usize) -> usize {
         let dims = self.vectors.dims();
         match dims {
+            _ if !self.diagonal.is_empty() => 6 * 2 * n * dims,
             0..=MAX_FACTORED_DIMS => n * dims * dims / 2 + dims.pow(3) / 3,
             _ => 20 * (dims * dims + 2 * n * dims),
         }
     }
 
-    /// Leaves the user's vector in `scratch.query` and, up to 128 dimensions, the factored system
+    /// Whether systems are factored.
+    fn is_factored(&self) -> bool {
+        self.diagonal.is_empty() && self.vectors.dims() <= MAX_FACTORED_DIMS
+    }
+
+    /// Leaves the user's vector in `scratch.query` and, where systems are factored, the factored one
     /// in `scratch.system`.
     pub(crate) fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
         let dims = self.vectors.dims();
@@ -143,21 +159,21 @@ impl LoadedIals {
             return;
         }
         self.confidences(history, scratch);
+        if !self.is_factored() {
+            let ChannelScratch { factors, vectors, query, .. } = scratch;
+            gradient::fold_in(&self.system(history, factors), vectors, query);
+            return;
+        }
         for (&(item, _), &confidence) in history.iter().zip(&scratch.factors) {
             axpy(1.0 + confidence, self.factor(item), &mut scratch.query);
         }
         self.build(history, scratch);
-        let mut right = std::mem::take(&mut scratch.query);
-        self.solve(history, scratch, &mut right);
-        scratch.query = right;
+        spd::solve(&scratch.system, dims, &mut scratch.query);
     }
 
-    /// Builds (and factors) the system of a history.
+    /// Builds and factors the system of a history.
     fn build(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
         let dims = self.vectors.dims();
-        if dims > MAX_FACTORED_DIMS {
-            return;
-        }
         scratch.system.clear();
         scratch.system.extend_from_slice(self.gram.get());
         let reg = self.reg(history.len());
@@ -173,23 +189,17 @@ impl LoadedIals {
         }
     }
 
-    /// Solves the built system for `right`, in place.
-    fn solve(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch, right: &mut [f32]) {
-        if self.vectors.dims() <= MAX_FACTORED_DIMS {
-            spd::solve(&scratch.system, right.len(), right);
-        } else {
-            self.conjugate_gradient(history, scratch, right);
-        }
-    }
-
-    /// `out = (Y'Y + sum c y y' + reg I) x`.
-    fn apply(&self, history: &[(ItemIdx, f32)], factors: &[f32], x: &[f32], out: &mut [f32]) {
-        let reg = self.reg(history.len());
-        out.iter_mut().zip(x).for_each(|(out, x)| *out = reg * x);
-        spd::add_product(self.gram.get(), x, out);
-        for (batch, factors) in history.chunks(BATCH).zip(factors.chunks(BATCH)) {
-            spd::add_outer_product(&self.rows(batch)[..batch.len()], factors, x, out);
-        }
+    /// The system of a history, for conjugate gradients.
+    fn system<'a>(&'a self, items: &'a [(ItemIdx, f32)], weights: &'a [f32]) -> System<'a> {
+        let vectors = match self.factors.get() {
+            [] => self.vectors.all(),
+            given => given,
+        };
+        let ground = match &self.diagonal[..] {
+            [] => Ground::Whole(self.gram.get()),
+            diagonal => Ground::Diagonal(diagonal),
+        };
+        System { vectors, items, weights, ground, reg: self.reg(items.len()) }
     }
 
     /// The factors of up to [`BATCH`] items; on the stack, so that nothing is allocated.
@@ -197,53 +207,6 @@ impl LoadedIals {
         let mut rows: [&[f32]; BATCH] = [&[]; BATCH];
         rows.iter_mut().zip(items).for_each(|(row, &(item, _))| *row = self.factor(item));
         rows
-    }
-
-    /// Jacobi-preconditioned conjugate gradients; `right` becomes the solution.
-    fn conjugate_gradient(
-        &self,
-        history: &[(ItemIdx, f32)],
-        scratch: &mut ChannelScratch,
-        right: &mut [f32],
-    ) {
-        let dims = right.len();
-        let [residual, direction, image, inverse] = &mut scratch.vectors;
-        for vector in [&mut *residual, &mut *direction, &mut *image, &mut *inverse] {
-            vector.clear();
-            vector.resize(dims, 0.0);
-        }
-        self.inverse_diagonal(history, &scratch.factors, inverse);
-        residual.copy_from_slice(right);
-        right.fill(0.0);
-        (0..dims).for_each(|i| direction[i] = inverse[i] * residual[i]);
-        let mut rho = dot(residual, direction);
-        let stop = CG_TOLERANCE * rho;
-        for _ in 0..CG_STEPS {
-            if rho.is_nan() || rho <= stop {
-                break;
-            }
-            self.apply(history, &scratch.factors, direction, image);
-            let step = rho / dot(direction, image);
-            axpy(step, direction, right);
-            axpy(-step, image, residual);
-            (0..dims).for_each(|i| image[i] = inverse[i] * residual[i]);
-            let next = dot(residual, image);
-            let beta = next / rho;
-            (0..dims).for_each(|i| direction[i] = image[i] + beta * direction[i]);
-            rho = next;
-        }
-    }
-
-    fn inverse_diagonal(&self, history: &[(ItemIdx, f32)], factors: &[f32], out: &mut [f32]) {
-        let dims = out.len();
-        let reg = self.reg(history.len());
-        let gram = self.gram.get();
-        (0..dims).for_each(|i| out[i] = gram[i * dims + i] + reg);
-        for (&(item, _), &factor) in history.iter().zip(factors) {
-            let row = self.factor(item);
-            out.iter_mut().zip(row).for_each(|(o, y)| *o += factor * y * y);
-        }
-        out.iter_mut().for_each(|o| *o = 1.0 / *o);
     }
 
     /// raw = sum over the history of (1 + c_i) * y_i' A^-1 y_item * output scale, with the system
@@ -258,7 +221,12 @@ impl LoadedIals {
         let mut solved = std::mem::take(&mut scratch.target);
         solved.clear();
         solved.extend_from_slice(self.vectors.row(item));
-        self.solve(history, scratch, &mut solved);
+        if self.is_factored() {
+            spd::solve(&scratch.system, solved.len(), &mut solved);
+        } else {
+            let system = self.system(history, &scratch.factors);
+            gradient::solve(&system, &mut scratch.vectors, &mut solved);
+        }
         out.extend(history.iter().zip(&scratch.factors).map(|(&(source, _), &confidence)| {
             (source, (1.0 + confidence) * dot(self.factor(source), &solved))
         }));
@@ -279,4 +247,41 @@ fn gram(rows: &[f32], dims: usize) -> Vec<f32> {
     }
     let at = |i: usize, j: usize| sums[i.min(j) * dims + i.max(j)] as f32;
     (0..dims * dims).map(|k| at(k / dims, k % dims)).collect()
+}
+
+/// A Gram matrix of which only the diagonal is left, where all beside it is what rounding made of
+/// 0. It is judged beside the regularisation that every system adds.
+fn without_rounding(mut gram: Vec<f32>, dims: usize, reg: f32) -> Vec<f32> {
+    let size: Vec<f32> = (0..dims).map(|i| (gram[i * dims + i] + reg).sqrt()).collect();
+    let is_rounding = |(k, v): (usize, &f32)| {
+        let (i, j) = (k / dims, k % dims);
+        i == j || v.abs() <= ROUNDING * size[i] * size[j]
+    };
+    if gram.iter().enumerate().all(is_rounding) {
+        let beside = gram.iter_mut().enumerate().filter(|(k, _)| k / dims != k % dims);
+        beside.for_each(|(_, v)| *v = 0.0);
+    }
+    gram
+}
+
+/// The diagonal of a matrix that has nothing beside it; else nothing.
+fn lone_diagonal(matrix: &[f32], dims: usize) -> Vec<f32> {
+    let mut beside = matrix.iter().enumerate().filter(|(k, _)| k / dims != k % dims);
+    let is_lone = beside.all(|(_, &v)| v == 0.0);
+    (0..if is_lone { dims } else { 0 }).map(|i| matrix[i * dims + i]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagonal_is_known_through_rounding_and_another_matrix_is_left_alone() {
+        let nearly = vec![4.0, 1e-6, 1e-6, 9.0];
+        assert_eq!(without_rounding(nearly, 2, 1.0), [4.0, 0.0, 0.0, 9.0]);
+        let other = vec![4.0, 1e-3, 1e-3, 9.0];
+        assert_eq!(without_rounding(other.clone(), 2, 1.0), other);
+        assert_eq!(lone_diagonal(&[4.0, 0.0, 0.0, 9.0], 2), [4.0, 9.0]);
+        assert!(lone_diagonal(&other, 2).is_empty());
+    }
 }

@@ -1,14 +1,23 @@
 //! Sparse item-item weights: kNN of every kind, pruned EASE, content similarity.
+//!
+//! Where the weights are small integers times a power of two for each column, and not too few, a
+//! search of many users holds them a second time as bytes: sums of rows are then the same numbers.
+
+use std::sync::OnceLock;
 
 use foretaste_core::{CsrView, Error, ItemIdx, Result};
 
 use super::ChannelScratch;
 use crate::contents::ItemItem;
 use crate::format::{Column, SectionReader, SectionWriter};
+use crate::kernels::panel::{MOST_ROWS, Panels, WIDTH, lowest_bit, two_to};
 use crate::kernels::simd::prefetch;
 
 /// Entries of the next row that are fetched early; the processor follows from there.
 const NEAR: usize = 256;
+/// A history is summed up in bytes if its weights are integers, times a power of two, that are not
+/// more than so many on average.
+const MOST_ON_AVERAGE: usize = 4;
 
 /// See [`ItemItem`].
 #[derive(Debug)]
@@ -18,6 +27,8 @@ pub(crate) struct LoadedItemItem {
     values: Column<f32>,
     history_exponent: f32,
     n_items: usize,
+    /// The weights as bytes, where they are such numbers; made by the first search of many.
+    panels: OnceLock<Option<Panels>>,
 }
 
 impl LoadedItemItem {
@@ -36,6 +47,7 @@ impl LoadedItemItem {
             values: input.take()?,
             history_exponent: one_number(&input.take()?, &name)?,
             n_items,
+            panels: OnceLock::new(),
         };
         input.finish()?;
         model.similar().check(&name)?;
@@ -57,6 +69,13 @@ impl LoadedItemItem {
     /// Additions at random places take as long as some multiply-adds in a row.
     pub(crate) fn work(&self, n: usize) -> usize {
         4 * n * self.indices.get().len() / self.n_items.max(1)
+    }
+
+    /// The weights as bytes, where they can be held so. A search of one user reads rows of entries
+    /// instead: from afar they come as fast, and there are fewer of them.
+    pub(crate) fn panels(&self) -> Option<&Panels> {
+        let plain = self.history_exponent == 0.0;
+        self.panels.get_or_init(|| plain.then(|| Panels::of(self.similar()))?).as_ref()
     }
 
     /// The part of one item.
@@ -97,6 +116,43 @@ impl LoadedItemItem {
     }
 }
 
+/// The rows of a history, each as often as its weight says, and the unit of the weights: a power of
+/// two, so that additions of weighted entries one by one round nothing either. `None` where the
+/// weights are too fine for that, and for no history.
+pub(crate) fn counted(history: &[(ItemIdx, f32)], rows: &mut Vec<u32>) -> Option<f32> {
+    rows.clear();
+    let lowest = history.iter().map(|&(_, weight)| lowest_bit(weight));
+    let lowest = lowest.reduce(|a, b| Some(a?.min(b?)))??;
+    if !(-20..=20).contains(&lowest) {
+        return None;
+    }
+    let (unit, most) = (two_to(lowest), MOST_ROWS.min(MOST_ON_AVERAGE * history.len()));
+    for &(item, weight) in history {
+        let times = weight / unit;
+        let has_room = times >= 1.0 && times <= (most - rows.len()) as f32;
+        rows.resize(rows.len() + has_room.then_some(times as usize)?, item);
+    }
+    Some(unit)
+}
+
+/// Sums of one panel, of which the last may be wanted in part.
+#[inline]
+pub(crate) fn sum_panel(
+    panels: &Panels,
+    panel: usize,
+    (rows, unit): (&[u32], f32),
+    out: &mut [f32],
+) {
+    match out.as_chunks_mut::<WIDTH>() {
+        ([whole], []) => panels.sum(panel, rows, unit, whole),
+        _ => {
+            let mut whole = [0.0; WIDTH];
+            panels.sum(panel, rows, unit, &mut whole);
+            out.copy_from_slice(&whole[..out.len()]);
+        }
+    }
+}
+
 /// `n^-exponent`: what scores of a history of `n` items are multiplied by.
 #[inline]
 pub(crate) fn length_factor(n: usize, exponent: f32) -> f32 {
@@ -124,4 +180,20 @@ pub(crate) fn check_scale(name: &str, scale: &[f32], n_items: usize) -> Result<(
         return Ok(());
     }
     Err(Error::corrupt(format!("{name}: output scales are not one finite number per item")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_count_as_often_as_their_weights_say() {
+        let mut rows = vec![9];
+        assert_eq!(counted(&[(3, 1.0), (5, 1.0)], &mut rows), Some(1.0));
+        assert_eq!(rows, [3, 5]);
+        assert_eq!(counted(&[(3, 1.0), (5, 1.5), (6, 0.5)], &mut rows), Some(0.5));
+        assert_eq!(rows, [3, 3, 5, 5, 5, 6]);
+        let others = [&[][..], &[(1, 0.3)], &[(1, 5.0)], &[(1, -1.0)], &[(1, 0.0)]];
+        others.iter().for_each(|history| assert_eq!(counted(history, &mut rows), None));
+    }
 }

@@ -107,6 +107,11 @@ impl VectorIndex {
         self.n_items
     }
 
+    /// All rows, one after the other.
+    pub(crate) fn all(&self) -> &[f32] {
+        self.rows.get()
+    }
+
     /// All rows in bytes.
     pub(crate) fn bytes(&self) -> &[i8] {
         self.bytes.get()

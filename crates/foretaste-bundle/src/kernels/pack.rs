@@ -1,6 +1,7 @@
 //! The int8 scan for many queries at once: rows are packed once, so that a vector of the processor
 //! holds four dimensions of 16 rows and no product has to be reduced across lanes.
 
+use super::aligned::AlignedBytes;
 use super::select::BLOCK;
 use super::{Level, dot_i8, level};
 
@@ -26,7 +27,7 @@ pub struct PackedRows {
     n_rows: usize,
     /// AVX-512: per block, per four dimensions, per row: four bytes, 128 more than they stand for.
     /// Otherwise: the rows.
-    bytes: Vec<u8>,
+    bytes: AlignedBytes,
     row_sums: Vec<i32>,
 }
 
@@ -48,7 +49,11 @@ impl PackedRows {
         let n_rows = row_sums.len();
         let bytes = match level {
             Level::Avx512 => pack(rows, padded),
-            _ => rows.iter().map(|&b| b as u8).collect(),
+            _ => {
+                let mut bytes = AlignedBytes::filled(0, rows.len());
+                bytes.iter_mut().zip(rows).for_each(|(byte, &b)| *byte = b as u8);
+                bytes
+            }
         };
         Self { level, padded, n_rows, bytes, row_sums: row_sums.to_vec() }
     }
@@ -100,9 +105,9 @@ impl PackedRows {
     }
 }
 
-fn pack(rows: &[i8], padded: usize) -> Vec<u8> {
+fn pack(rows: &[i8], padded: usize) -> AlignedBytes {
     let n_blocks = rows.len().div_ceil(BLOCK * padded);
-    let mut packed = vec![128u8; n_blocks * BLOCK * padded];
+    let mut packed = AlignedBytes::filled(128, n_blocks * BLOCK * padded);
     let blocks = packed.chunks_exact_mut(BLOCK * padded).zip(rows.chunks(BLOCK * padded));
     for (packed, rows) in blocks {
         for (r, row) in rows.chunks_exact(padded).enumerate() {

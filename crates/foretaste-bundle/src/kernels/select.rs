@@ -44,6 +44,9 @@ impl Kernel for Offer<'_> {
     fn run<S: Simd>(self) {
         let Self { scores, allowed, top } = self;
         let (values, _) = scores.values.as_chunks::<BLOCK>();
+        if scores.scale.is_empty() {
+            top.expect(bound::<S>(scores, allowed, top.k()));
+        }
         let zero = S::splat(0.0);
         for (at, (&word, values)) in allowed.iter().zip(&values[..allowed.len()]).enumerate() {
             if word == 0 || scores.touched.get(at) == Some(&0) {
@@ -69,6 +72,39 @@ impl Kernel for Offer<'_> {
             }
         }
     }
+}
+
+/// Vectors of lanes that a bound is taken from, at most.
+const MOST_GROUPS: usize = 16;
+
+/// A score that at least `k` of what is to be offered have or exceed: the scores are dealt into a
+/// few lanes, and the best of each lane are different ones. Minus infinity where it is not worth
+/// the pass.
+#[inline(always)]
+fn bound<S: Simd>(scores: &Scores<'_>, allowed: &[u64], k: usize) -> f32 {
+    let (vectors, _) = scores.values.as_chunks::<LANES>();
+    let n_groups = (2 * k).div_ceil(LANES);
+    if k == 0 || n_groups > MOST_GROUPS || vectors.len() < 4 * n_groups {
+        return f32::NEG_INFINITY;
+    }
+    let (zero, least) = (S::splat(0.0), S::splat(f32::NEG_INFINITY));
+    let mut best = [least; MOST_GROUPS];
+    for (group, best) in best.iter_mut().enumerate().take(n_groups) {
+        let mut most = least;
+        for at in (group..vectors.len().min(allowed.len() * BLOCK / LANES)).step_by(n_groups) {
+            let v = S::load(&vectors[at]);
+            let zeros = S::at_least(v, zero) & S::at_least(zero, v);
+            let word = (allowed[at * LANES / BLOCK] >> (at * LANES % BLOCK)) as u16;
+            most = S::max_where(word & !zeros, v, most);
+        }
+        *best = most;
+    }
+    let mut lanes = [[0f32; LANES]; MOST_GROUPS];
+    for (&best, lanes) in best.iter().zip(&mut lanes) {
+        S::store(best, lanes);
+    }
+    let lanes = &mut lanes.as_flattened_mut()[..n_groups * LANES];
+    *lanes.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1
 }
 
 /// Each value times its factor, where it has one.
@@ -135,6 +171,33 @@ mod tests {
                 let allowed = allowed.words();
                 vectorised_at(level, Offer { scores: &scores, allowed, top: &mut top });
                 assert_eq!(top.drain_sorted().collect::<Vec<_>>(), expected, "{level:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn few_of_many_are_selected_as_by_a_loop() {
+        let mut rng = Rng::new(7);
+        for (n, k) in [(4096, 30), (4096, 60), (2000, 120), (640, 10)] {
+            for distinct in [5, 100_000] {
+                let mut values: Vec<f32> =
+                    (0..n).map(|_| rng.below(distinct) as f32 - distinct as f32 / 2.0).collect();
+                values[n / 2] = f32::NAN;
+                values.resize(n.next_multiple_of(BLOCK), f32::MAX);
+                let mut allowed = BitSet::full(n);
+                (0..n as u32).filter(|i| i % 7 < 2).for_each(|i| assert!(allowed.remove(i)));
+                let mut plain = TopK::new(k);
+                let speaking = allowed.iter().filter(|&i| values[i as usize] != 0.0);
+                speaking.for_each(|i| plain.push(i, values[i as usize]));
+                let expected: Vec<_> = plain.drain_sorted().collect();
+                for level in levels() {
+                    let mut top = TopK::new(k);
+                    let scores = Scores { values: &values, scale: &[], touched: &[] };
+                    let allowed = allowed.words();
+                    vectorised_at(level, Offer { scores: &scores, allowed, top: &mut top });
+                    let found: Vec<_> = top.drain_sorted().collect();
+                    assert_eq!(found, expected, "{level:?}: {k} of {n}");
+                }
             }
         }
     }

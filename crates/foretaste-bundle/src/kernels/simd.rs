@@ -28,6 +28,8 @@ pub trait Simd: Copy {
     fn sum4(v: [Self::V; 4]) -> [f32; 4];
     /// One bit per lane: `a >= b`.
     fn at_least(a: Self::V, b: Self::V) -> u16;
+    /// The larger of `a` and `b` in lanes whose bit is set (`b` where `a` is NaN), else `b`.
+    fn max_where(bits: u16, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c` of single values.
     fn fma(a: f32, b: f32, c: f32) -> f32;
 }
@@ -42,7 +44,7 @@ pub trait Kernel {
 
 /// Plain arrays, for processors without a version of their own.
 #[derive(Clone, Copy)]
-struct Plain<const FMA: bool>;
+pub(super) struct Plain<const FMA: bool>;
 
 impl<const FMA: bool> Simd for Plain<FMA> {
     type V = [f32; LANES];
@@ -75,6 +77,11 @@ impl<const FMA: bool> Simd for Plain<FMA> {
         (0..LANES).fold(0, |mask, l| mask | u16::from(a[l] >= b[l]) << l)
     }
     #[inline(always)]
+    fn max_where(bits: u16, a: Self::V, b: Self::V) -> Self::V {
+        let larger = |l: usize| bits >> l & 1 == 1 && a[l] > b[l];
+        std::array::from_fn(|l| if larger(l) { a[l] } else { b[l] })
+    }
+    #[inline(always)]
     fn fma(a: f32, b: f32, c: f32) -> f32 {
         if FMA { a.mul_add(b, c) } else { a * b + c }
     }
@@ -103,11 +110,13 @@ pub(super) fn vectorised_at<K: Kernel>(level: Level, kernel: K) -> K::Out {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _CMP_GE_OQ, _mm_add_ps, _mm_storeu_ps, _mm256_add_ps,
-        _mm256_castps256_ps128, _mm256_cmp_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
-        _mm256_hadd_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps, _mm256_storeu_ps,
-        _mm512_castps512_ps256, _mm512_cmp_ps_mask, _mm512_extractf32x8_ps, _mm512_fmadd_ps,
-        _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        __m256, __m512, _CMP_GE_OQ, _mm_add_ps, _mm_storeu_ps, _mm256_add_ps, _mm256_and_si256,
+        _mm256_blendv_ps, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps,
+        _mm256_cmpeq_epi32, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_hadd_ps,
+        _mm256_loadu_ps, _mm256_max_ps, _mm256_movemask_ps, _mm256_set1_epi32, _mm256_set1_ps,
+        _mm256_setr_epi32, _mm256_storeu_ps, _mm512_castps512_ps256, _mm512_cmp_ps_mask,
+        _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_max_ps,
+        _mm512_set1_ps, _mm512_storeu_ps,
     };
 
     use super::{Kernel, LANES, Simd};
@@ -162,6 +171,11 @@ mod x86 {
             unsafe { _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b) }
         }
         #[inline(always)]
+        fn max_where(bits: u16, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: see the type.
+            unsafe { _mm512_mask_max_ps(b, bits, a, b) }
+        }
+        #[inline(always)]
         fn fma(a: f32, b: f32, c: f32) -> f32 {
             a.mul_add(b, c)
         }
@@ -212,6 +226,19 @@ mod x86 {
                 let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a[0], b[0]));
                 let high = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a[1], b[1]));
                 (low | high << 8) as u16
+            }
+        }
+        #[inline(always)]
+        fn max_where(bits: u16, a: Self::V, b: Self::V) -> Self::V {
+            // SAFETY: see the type.
+            unsafe {
+                let each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+                let of = |bits: u16, a: __m256, b: __m256| {
+                    let set = _mm256_and_si256(_mm256_set1_epi32(i32::from(bits)), each);
+                    let set = _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, each));
+                    _mm256_blendv_ps(b, _mm256_max_ps(a, b), set)
+                };
+                [of(bits, a[0], b[0]), of(bits >> 8, a[1], b[1])]
             }
         }
         #[inline(always)]

@@ -38,76 +38,6 @@ pub fn solve(u: &[f32], n: usize, b: &mut [f32]) {
     vectorised(Solve { u, n, b });
 }
 
-/// `out += a x` for a symmetric matrix that is given whole.
-///
-/// # Cost
-/// 2 n^2 flops, one pass over `a`.
-pub fn add_product(a: &[f32], x: &[f32], out: &mut [f32]) {
-    assert!(
-        a.len() == x.len() * x.len() && out.len() == x.len(),
-        "a square matrix and its vectors"
-    );
-    vectorised(AddProduct { a, x, out });
-}
-
-/// `out += sum over rows of factors[t] * (rows[t] . x) rows[t]`.
-///
-/// # Cost
-/// 4 n flops a row.
-pub fn add_outer_product(rows: &[&[f32]], factors: &[f32], x: &[f32], out: &mut [f32]) {
-    let n = x.len();
-    assert!(rows.len() == factors.len() && rows.iter().all(|r| r.len() == n), "rows of n");
-    assert_eq!(out.len(), n, "vectors of one length");
-    vectorised(AddOuterProduct { rows, factors, x, out });
-}
-
-struct AddProduct<'a> {
-    a: &'a [f32],
-    x: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl Kernel for AddProduct<'_> {
-    type Out = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { a, x, out } = self;
-        let n = x.len();
-        let whole = if n.is_multiple_of(LANES) { n / 4 * 4 } else { 0 };
-        for i in (0..whole).step_by(4) {
-            let row = |r: usize| &a[(i + r) * n..(i + r + 1) * n];
-            let four = [x[i], x[i + 1], x[i + 2], x[i + 3]];
-            simd::axpy4::<S>(four, [row(0), row(1), row(2), row(3)], out);
-        }
-        for i in whole..n {
-            simd::axpy::<S>(x[i], &a[i * n..(i + 1) * n], out);
-        }
-    }
-}
-
-struct AddOuterProduct<'a> {
-    rows: &'a [&'a [f32]],
-    factors: &'a [f32],
-    x: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl Kernel for AddOuterProduct<'_> {
-    type Out = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self { rows, factors, x, out } = self;
-        let whole = if x.len().is_multiple_of(LANES) { rows.len() / 4 * 4 } else { 0 };
-        for (four, f) in rows[..whole].as_chunks::<4>().0.iter().zip(factors.as_chunks::<4>().0) {
-            let s = simd::dot4::<S>(*four, x);
-            simd::axpy4::<S>([f[0] * s[0], f[1] * s[1], f[2] * s[2], f[3] * s[3]], *four, out);
-        }
-        for (row, factor) in rows[whole..].iter().zip(&factors[whole..]) {
-            simd::axpy::<S>(factor * simd::dot::<S>(row, x), row, out);
-        }
-    }
-}
-
 struct AddOuter<'a> {
     a: &'a mut [f32],
     n: usize,
@@ -361,31 +291,6 @@ mod tests {
             }
             let fused = &found[1..];
             assert!(fused.iter().all(|b| *b == fused[0]), "n {n}: levels give other bits");
-        }
-    }
-
-    #[test]
-    fn products_equal_the_built_matrix() {
-        let mut rng = Rng::new(5);
-        for n in [3, 16, 24, 64] {
-            let rows: Vec<Vec<f32>> =
-                (0..11).map(|_| (0..n).map(|_| rng.normal() as f32).collect()).collect();
-            let views: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-            let factors: Vec<f32> = rows.iter().map(|_| rng.f32()).collect();
-            let x: Vec<f32> = (0..n).map(|_| rng.normal() as f32).collect();
-            let mut upper = vec![0f32; n * n];
-            add_outer(&mut upper, n, &views, &factors);
-            let at = |k: usize| upper[(k / n).min(k % n) * n + (k / n).max(k % n)];
-            let whole: Vec<f32> = (0..n * n).map(at).collect();
-            for level in levels() {
-                let (mut one, mut other) = (vec![1f32; n], vec![1f32; n]);
-                vectorised_at(level, AddProduct { a: &whole, x: &x, out: &mut one });
-                let (rows, factors) = (&views[..], &factors[..]);
-                let x = &x[..];
-                vectorised_at(level, AddOuterProduct { rows, factors, x, out: &mut other });
-                let worst = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                assert!(worst < 1e-3 && one[0] != 1.0, "{level:?} n {n}: {worst}");
-            }
         }
     }
 

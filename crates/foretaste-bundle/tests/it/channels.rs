@@ -2,11 +2,11 @@
 
 use foretaste_bundle::{
     Bundle, BundleContents, ChannelModel, ChannelScratch, GraphConfig, IalsModel, ItemItem,
-    LowRank, UserUser, write,
+    LowRank, Summing, UserUser, write,
 };
 use foretaste_core::{BitSet, ItemIdx, Rng, topk::by_rank};
 
-use crate::planted::{N_ITEMS, contents};
+use crate::planted::{N_ITEMS, as_trained};
 
 type History = Vec<(ItemIdx, f32)>;
 
@@ -157,7 +157,7 @@ fn close(found: f32, expected: f64, what: &str) {
 
 #[test]
 fn scores_are_what_the_model_says() {
-    let contents = contents(3);
+    let contents = as_trained(3);
     let (_folder, bundle) = opened(&contents);
     let all: Vec<ItemIdx> = (0..N_ITEMS as ItemIdx).collect();
     let mut scratch = ChannelScratch::default();
@@ -177,7 +177,7 @@ fn scores_are_what_the_model_says() {
 
 #[test]
 fn search_gives_the_best_allowed_in_order() {
-    let contents = contents(4);
+    let contents = as_trained(4);
     let (_folder, bundle) = opened(&contents);
     let all: Vec<ItemIdx> = (0..N_ITEMS as ItemIdx).collect();
     let mut scratch = ChannelScratch::default();
@@ -205,7 +205,7 @@ fn search_gives_the_best_allowed_in_order() {
 
 #[test]
 fn contributions_sum_to_the_score() {
-    let contents = contents(5);
+    let contents = as_trained(5);
     let (_folder, bundle) = opened(&contents);
     let mut scratch = ChannelScratch::default();
     let mut parts = Vec::new();
@@ -228,8 +228,36 @@ fn contributions_sum_to_the_score() {
 }
 
 #[test]
+fn sums_of_many_are_those_of_one() {
+    let (_folder, bundle) = opened(&as_trained(12));
+    let all: Vec<ItemIdx> = (0..N_ITEMS as ItemIdx).collect();
+    let mut histories = histories();
+    histories.push((0..30).map(|i| (3 * i, 1.0)).collect());
+    histories.push(vec![(7, 1.0), (8, 0.5), (90, 1.5)]);
+    let channel = bundle.channels().iter().find(|c| c.name() == "dense").unwrap();
+    let panelled = channel.panelled().expect("weights of eight bits");
+    let mut users: Vec<Summing> = histories.iter().map(|_| Summing::default()).collect();
+    users.iter_mut().zip(&histories).for_each(|(user, x)| user.ask(x));
+    panelled.sum(&mut users);
+    let mut n_done = 0;
+    for (user, x) in users.iter().zip(&histories).filter(|(user, _)| user.is_done()) {
+        let (mut one, mut many) = (ChannelScratch::default(), ChannelScratch::default());
+        channel.prepare(x, &mut one);
+        many.set_sums(&user.sums);
+        let mut scores = [vec![0.0; N_ITEMS], vec![0.0; N_ITEMS]];
+        channel.score(&all, &one, &mut scores[0]);
+        channel.score(&all, &many, &mut scores[1]);
+        assert_eq!(scores[0], scores[1], "{} items", x.len());
+        n_done += 1;
+    }
+    assert_eq!(n_done, 3, "one item, equal weights, weights of halves; not weights of any size");
+    let other = bundle.channels().iter().find(|c| c.name() == "knn").unwrap();
+    assert!(other.panelled().is_none());
+}
+
+#[test]
 fn an_empty_history_proposes_nothing() {
-    let (_folder, bundle) = opened(&contents(6));
+    let (_folder, bundle) = opened(&as_trained(6));
     let mut scratch = ChannelScratch::default();
     let mut found = vec![(1, 1.0)];
     for channel in bundle.channels() {
@@ -241,7 +269,7 @@ fn an_empty_history_proposes_nothing() {
 
 #[test]
 fn similar_leaves_the_item_itself_out() {
-    let (_folder, bundle) = opened(&contents(7));
+    let (_folder, bundle) = opened(&as_trained(7));
     let mut scratch = ChannelScratch::default();
     let mut found = Vec::new();
     for channel in bundle.channels() {
@@ -253,7 +281,7 @@ fn similar_leaves_the_item_itself_out() {
 
 #[test]
 fn a_scan_in_ranges_finds_what_a_search_finds() {
-    let contents = BundleContents { graphs: GraphConfig::default(), ..contents(8) };
+    let contents = BundleContents { graphs: GraphConfig::default(), ..as_trained(8) };
     let (_folder, bundle) = opened(&contents);
     let (mut scratch, mut shared) = (ChannelScratch::default(), ChannelScratch::default());
     let (mut found, mut together) = (Vec::new(), vec![(0, 9.0)]);
@@ -276,5 +304,5 @@ fn a_scan_in_ranges_finds_what_a_search_finds() {
         }
     }
     let shareable = bundle.channels().iter().filter(|c| c.shareable_work() > 0).count();
-    assert_eq!(shareable, 4, "every channel of vectors");
+    assert_eq!(shareable, 5, "every channel of vectors");
 }

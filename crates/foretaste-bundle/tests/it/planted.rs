@@ -97,6 +97,45 @@ fn channels(rng: &mut Rng) -> Vec<Channel> {
     ]
 }
 
+/// The same, and models in the forms that training leaves them in.
+pub fn as_trained(seed: u64) -> BundleContents {
+    let mut rng = Rng::new(seed + 1);
+    let channel = |name: &str, model| Channel { name: name.into(), scale: 0.5, weight: 0.4, model };
+    let mut contents = contents(seed);
+    let turned = ChannelModel::Ials(turned(ials(48, &mut rng)));
+    let dense = ChannelModel::ItemItem(of_bytes(&mut rng));
+    contents.channels.extend([channel("ials_turned", turned), channel("dense", dense)]);
+    contents
+}
+
+/// The same with factors whose columns are orthogonal, as training leaves them.
+fn turned(mut model: IalsModel) -> IalsModel {
+    let k = model.items.n_cols;
+    let data = &mut model.items.data;
+    for f in 0..k {
+        for before in 0..f {
+            let column = |data: &[f32], f: usize| -> Vec<f64> {
+                data.iter().skip(f).step_by(k).map(|&v| f64::from(v)).collect()
+            };
+            let (a, b) = (column(data, before), column(data, f));
+            let product: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+            let part = product / a.iter().map(|a| a * a).sum::<f64>();
+            let values = data.iter_mut().skip(f).step_by(k);
+            values.zip(a).for_each(|(v, a)| *v -= (part * a) as f32);
+        }
+    }
+    model
+}
+
+/// Weights of eight bits on columns of different scales, some of them below 0.
+fn of_bytes(rng: &mut Rng) -> ItemItem {
+    let mut model = sparse(rng, 0.0);
+    for (column, value) in model.similar.indices.iter().zip(&mut model.similar.values) {
+        *value = (rng.below(255) as f32 - 127.0) * 2f32.powi((column % 5) as i32 - 9);
+    }
+    model
+}
+
 fn ials(factors: usize, rng: &mut Rng) -> IalsModel {
     IalsModel {
         items: matrix(factors, rng),

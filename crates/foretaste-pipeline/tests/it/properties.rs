@@ -274,6 +274,9 @@ fn many_requests_together_get_the_answers_that_each_gets_alone() {
             let alone: Vec<Outcome> =
                 queries.iter().map(|query| answer(&snapshot, &scene, query)).collect();
             assert_eq!(together, alone, "seed {seed}, round {round}");
+            let items = Batch::new(&snapshot, &scene).items(&queries, &mut scratch);
+            let slate = |o: &Outcome| o.slate.iter().map(|s| s.item).collect::<Vec<ItemIdx>>();
+            assert_eq!(items, alone.iter().map(slate).collect::<Vec<_>>(), "seed {seed}");
         }
     }
 }

@@ -106,3 +106,19 @@ fn items_nobody_has_are_zero() {
     let model = fit(&r, &small(Solver::Cg { steps: 2 }), &NoProgress);
     assert!(model.items.row(11).iter().all(|&v| v == 0.0) && model.items.is_finite());
 }
+
+#[test]
+fn turned_items_are_scored_alike_and_have_a_diagonal_gram_matrix() {
+    let r = planted::groups((40, 30, 3), (0.6, 0.1), 9);
+    let model = fit(&r, &small(Solver::Cg { steps: 3 }), &NoProgress);
+    let turned = Ials { items: model.turned_items().unwrap(), ..model.clone() };
+    let gram = crate::dense::gram(&turned.items);
+    let size = |i: usize| (gram.row(i)[i] + model.config.reg).sqrt();
+    let beside = (0..24 * 24).map(|k| (k / 24, k % 24)).filter(|(i, j)| i != j);
+    let worst = beside.map(|(i, j)| gram.row(i)[j].abs() / (size(i) * size(j))).fold(0.0, f32::max);
+    assert!(worst < 1e-5, "{worst} beside the diagonal");
+    let scores = |m: &Ials| crate::dense::times(&m.fold_in(&r, 40), &transposed(&m.items)).data;
+    let pairs = scores(&model).into_iter().zip(scores(&turned));
+    let worst = pairs.map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-3, "scores differ by {worst}");
+}
