@@ -5,9 +5,10 @@
 //! day, another definition or another catalogue everything is computed anew.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
-use datafusion::datasource::MemTable;
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::Int64Type;
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::prelude::{DataFrame, SessionContext};
 use foretaste_core::{ErrorKind, Result};
 use futures_util::StreamExt;
@@ -118,7 +119,7 @@ pub async fn build(
         users: inputs.users.generation(),
     };
     let tables = [(EVENTS, &inputs.events), (ITEMS, &inputs.items), (USERS, &inputs.users)];
-    let job = Job { set, inputs, values, next, session: engine.session(&tables)? };
+    let job = Job { engine, set, inputs, values, next, session: engine.session(&tables)? };
     let mode = job.mode().await?;
     let mut change = match mode {
         Mode::Full(_) => job.written(job.computed(Scope::All { as_of: as_of_ms }).await?).await?,
@@ -133,6 +134,7 @@ pub async fn build(
 
 /// One build under way.
 struct Job<'a> {
+    engine: &'a Engine,
     set: &'a Checked,
     inputs: &'a Inputs,
     values: TableState,
@@ -207,13 +209,15 @@ impl Job<'_> {
             }
         }
         let what = self.what();
-        let frame = plan(&self.session, &what, &(sql + ")")).await?;
-        let schema = Arc::clone(frame.schema().inner());
-        let found = frame.collect().await.map_err(|e| failure::sql(&what, e))?;
-        let entities = found.iter().map(|batch| batch.num_rows() as u64).sum();
-        let table = MemTable::try_new(schema, vec![found]);
-        let registered = table.and_then(|t| self.session.register_table(TOUCHED, Arc::new(t)));
+        let view = plan(&self.session, &what, &(sql + ")")).await?.into_view();
+        let registered = self.session.register_table(TOUCHED, view);
         registered.map_err(|e| failure::sql(&what, e))?;
+        let count = plan(&self.session, &what, &format!("SELECT count(*) FROM {TOUCHED}")).await?;
+        let found = self.engine.collect(count, &what).await?;
+        let number = |batch: &RecordBatch| {
+            batch.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>()
+        };
+        let entities = found.iter().map(number).sum::<i64>().unsigned_abs();
         Ok(Some(entities))
     }
 
@@ -244,13 +248,16 @@ impl Job<'_> {
     /// Rows as files that replace the table.
     async fn written(&self, rows: DataFrame) -> Result<Change> {
         let what = self.what();
-        let mut writer = TableWriter::anew(&self.values, &self.set.columns.schema())?;
-        let mut stream = rows.execute_stream().await.map_err(|e| failure::sql(&what, e))?;
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(|e| failure::sql(&what, e))?;
-            writer.write(&batch).await.map_err(|e| e.context(self.set.definition.place()))?;
-        }
-        let (add, columns) = writer.finish().await?;
+        let written = async || {
+            let mut writer = TableWriter::anew(&self.values, &self.set.columns.schema())?;
+            let mut stream = self.engine.stream(rows.clone(), &what).await?;
+            while let Some(batch) = stream.next().await {
+                let batch = batch.map_err(|e| failure::sql(&what, e))?;
+                writer.write(&batch).await.map_err(|e| e.context(self.set.definition.place()))?;
+            }
+            writer.finish().await
+        };
+        let (add, columns) = self.engine.attempt(written).await?;
         Ok(Change { add, columns, remove: Removal::All, ..Change::default() })
     }
 

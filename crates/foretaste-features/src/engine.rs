@@ -6,6 +6,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -13,15 +15,20 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use foretaste_core::{Error, ErrorKind, Result};
+use futures_util::TryStreamExt;
+use object_store::memory::InMemory;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::failure;
 use crate::place::Place;
+use crate::remote::{RemoteExecution, as_here};
 use crate::table::{StateProvider, TableState};
 
 /// How many of the largest users of memory an error names.
 const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).expect("3 > 0");
+/// How often a query is tried whose executors are lost.
+const ATTEMPTS: u32 = 3;
 /// Smallest memory with which sorting and grouping can spill.
 const LEAST_MEMORY_MB: u64 = 32;
 
@@ -37,11 +44,22 @@ pub struct EngineConfig {
     pub spill_dir: PathBuf,
     /// Most that may lie there.
     pub spill_mb: u64,
+    /// Address of a cluster's scheduler, `df://host:port`; empty to do all in this process.
+    pub cluster: String,
+    /// Parts that a cluster divides a query into.
+    pub parts: usize,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { memory_mb: 2_048, threads: 0, spill_dir: PathBuf::new(), spill_mb: 100_000 }
+        Self {
+            memory_mb: 2_048,
+            threads: 0,
+            spill_dir: PathBuf::new(),
+            spill_mb: 100_000,
+            cluster: String::new(),
+            parts: 16,
+        }
     }
 }
 
@@ -55,6 +73,15 @@ impl EngineConfig {
             let text = format!("memory_mb of the engine must be at least {LEAST_MEMORY_MB}");
             return Err(Error::new(ErrorKind::Config, text));
         }
+        if self.parts == 0 {
+            let text = "parts of the engine must be at least 1";
+            return Err(Error::new(ErrorKind::Config, text));
+        }
+        if !self.cluster.is_empty() && !self.cluster.starts_with("df://") {
+            let text =
+                format!("cluster of the engine is {:?}; write df://host:50050", self.cluster);
+            return Err(Error::new(ErrorKind::Config, text));
+        }
         Ok(())
     }
 }
@@ -64,6 +91,7 @@ impl EngineConfig {
 pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     threads: usize,
+    remote: Option<Arc<dyn RemoteExecution>>,
 }
 
 impl Engine {
@@ -86,21 +114,67 @@ impl Engine {
             .with_memory_pool(Arc::new(pool))
             .build_arc()
             .map_err(|e| failure::sql("starting the SQL engine", e))?;
-        let url = ObjectStoreUrl::parse(StateProvider::STORE).expect("a constant");
-        runtime.register_object_store(url.as_ref(), place.store());
-        Ok(Self { runtime, threads: config.threads })
+        register_lake(&runtime, Some(place));
+        Ok(Self { runtime, threads: config.threads, remote: None })
+    }
+
+    /// The same engine, which plans here and has plans carried out by `remote`.
+    #[must_use]
+    pub fn elsewhere(self, remote: Arc<dyn RemoteExecution>) -> Self {
+        Self { remote: Some(remote), ..self }
     }
 
     /// A session that sees `tables` under the given names. Of two joined tables, the smaller one
     /// must fit into memory.
     pub fn session(&self, tables: &[(&str, &TableState)]) -> Result<SessionContext> {
-        self.session_with(tables, SessionConfig::new())
+        self.session_with(tables, self.settings())
     }
 
     /// The same for joins of two large tables: merging sorted rows spills, hashing does not.
     pub(crate) fn merging_session(&self, tables: &[(&str, &TableState)]) -> Result<SessionContext> {
-        let merge = SessionConfig::new().set_bool("datafusion.optimizer.prefer_hash_join", false);
+        let merge = self.settings().set_bool("datafusion.optimizer.prefer_hash_join", false);
         self.session_with(tables, merge)
+    }
+
+    fn settings(&self) -> SessionConfig {
+        self.remote.as_ref().map_or_else(SessionConfig::new, |remote| remote.settings())
+    }
+
+    /// The rows of a query of one of these sessions, which is `what` in errors.
+    pub(crate) async fn stream(
+        &self,
+        frame: DataFrame,
+        what: &str,
+    ) -> Result<SendableRecordBatchStream> {
+        let failed = |e| failure::sql(what, e);
+        let Some(remote) = &self.remote else {
+            return frame.execute_stream().await.map_err(failed);
+        };
+        let (state, plan) = frame.into_parts();
+        let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
+        let rows = remote.rows(plan, state.config()).await;
+        Ok(as_here(rows.map_err(|e| e.context(what))?))
+    }
+
+    /// All rows of a query whose result is small.
+    pub(crate) async fn collect(&self, frame: DataFrame, what: &str) -> Result<Vec<RecordBatch>> {
+        let again = async || {
+            let rows = self.stream(frame.clone(), what).await?;
+            rows.try_collect().await.map_err(|e| failure::sql(what, e))
+        };
+        self.attempt(again).await
+    }
+
+    /// Does `work`, which reads streams and leaves nothing behind where it fails, and does it again
+    /// where executors were lost together with rows that were done but not read.
+    pub(crate) async fn attempt<T>(&self, work: impl AsyncFn() -> Result<T>) -> Result<T> {
+        for _ in 1..self.remote.as_ref().map_or(1, |_| ATTEMPTS) {
+            match work().await {
+                Err(e) if e.kind() == ErrorKind::Unavailable => {}
+                done => return done,
+            }
+        }
+        work().await
     }
 
     fn session_with(
@@ -108,7 +182,7 @@ impl Engine {
         tables: &[(&str, &TableState)],
         mut config: SessionConfig,
     ) -> Result<SessionContext> {
-        if self.threads > 0 {
+        if self.threads > 0 && self.remote.is_none() {
             config = config.with_target_partitions(self.threads);
         }
         let session = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
@@ -130,9 +204,9 @@ impl Engine {
         let session = self.session(&[("shown", state)])?;
         let order = names.join(", ");
         let sql = format!("SELECT * FROM shown ORDER BY {order} LIMIT {rows}");
-        let found = plan(&session, "the first rows", &sql).await?.collect().await;
+        let what = "the first rows";
         let mut shown = Vec::new();
-        for batch in found.map_err(|e| failure::sql("the first rows", e))? {
+        for batch in self.collect(plan(&session, what, &sql).await?, what).await? {
             for row in 0..batch.num_rows() {
                 let values = names.iter().zip(batch.columns());
                 let entry = |(name, column): (&&str, &ArrayRef)| {
@@ -159,9 +233,18 @@ fn json_value(column: &ArrayRef, row: usize) -> Result<Value> {
     Ok(json!(text.as_string::<i32>().value(0)))
 }
 
+/// Lets plans for a lake find its files, which are at `place`. Without one, plans can be looked at
+/// and not carried out.
+pub fn register_lake(runtime: &RuntimeEnv, place: Option<&Place>) {
+    let url = ObjectStoreUrl::parse(StateProvider::STORE).expect("a constant");
+    let store = place.map_or_else(|| Arc::new(InMemory::new()) as _, Place::store);
+    runtime.register_object_store(url.as_ref(), store);
+}
+
 /// Lets a session see a state of a table.
 pub(crate) fn register(session: &SessionContext, name: &str, state: &TableState) -> Result<()> {
-    let provider = Arc::new(StateProvider::new(state.clone()));
+    let views = session.copied_config().options().sql_parser.map_string_types_to_utf8view;
+    let provider = Arc::new(StateProvider::new(state.clone(), views));
     let registered = session.register_table(name, provider);
     registered.map(|_| ()).map_err(|e| failure::sql(format!("table {name}"), e))
 }

@@ -45,6 +45,12 @@ pub(crate) fn arrow(source: ArrowError) -> Error {
 
 /// What the SQL engine said while it did `what`.
 pub(crate) fn sql(what: impl std::fmt::Display, source: DataFusionError) -> Error {
+    // What a cluster said has its kind and advice already.
+    if let DataFusionError::External(said) = source.find_root()
+        && let Some(error) = said.downcast_ref::<Error>()
+    {
+        return Error::new(error.kind(), format!("{what}: {error}"));
+    }
     let (kind, advice) = match source.find_root() {
         // The engine hides this one in errors of several kinds.
         _ if source.to_string().contains("max_temp_directory_size") => {

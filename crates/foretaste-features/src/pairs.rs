@@ -46,12 +46,15 @@ pub async fn pairs(
     let session = engine.merging_session(&[(EVENTS, &inputs.events)])?;
     let frame = plan(&session, WHAT, &sql(request)).await?;
     let state = lake.table(PAIRS)?.state().await?;
-    let mut writer = TableWriter::anew(&state, frame.schema().inner())?;
-    let mut stream = frame.execute_stream().await.map_err(|e| failure::sql(WHAT, e))?;
-    while let Some(batch) = stream.next().await {
-        writer.write(&batch.map_err(|e| failure::sql(WHAT, e))?).await?;
-    }
-    let (add, columns) = writer.finish().await?;
+    let written = async || {
+        let mut writer = TableWriter::anew(&state, frame.schema().inner())?;
+        let mut stream = engine.stream(frame.clone(), WHAT).await?;
+        while let Some(batch) = stream.next().await {
+            writer.write(&batch.map_err(|e| failure::sql(WHAT, e))?).await?;
+        }
+        writer.finish().await
+    };
+    let (add, columns) = engine.attempt(written).await?;
     let until = ("until_ms".to_owned(), Some(request.until_ms.to_string()));
     let change = Change {
         add,

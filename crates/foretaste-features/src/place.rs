@@ -122,6 +122,19 @@ impl Place {
         }
     }
 
+    /// The same for a lake that others have made: a folder is not created.
+    ///
+    /// # Errors
+    /// As [`Place::open`]; `NotFound` for a folder that is not there.
+    pub fn existing(config: &PlaceConfig, default: &FsPath, keys: Option<Keys>) -> Result<Self> {
+        let folder = if config.url.is_empty() { default } else { FsPath::new(&config.url) };
+        if !config.is_bucket() && !folder.is_dir() {
+            let text = format!("there is no lake at {}; correct lake.url", folder.display());
+            return Err(Error::not_found(text));
+        }
+        Self::open(config, default, keys)
+    }
+
     /// A folder; it is created.
     pub fn folder(dir: &FsPath) -> Result<Self> {
         fs_err::create_dir_all(dir)?;
@@ -170,6 +183,14 @@ impl Place {
             Error::new(ErrorKind::Config, format!("lake.url {}", config.url)).with_source(e)
         })?;
         Ok(Self { store: Arc::new(store), prefix, folder: None, name: config.url.clone() })
+    }
+
+    /// Looks whether the storage answers and lets us read.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub async fn look(&self) -> Result<()> {
+        self.folders("").await.map(|_| ())
     }
 
     /// What people call it.

@@ -107,7 +107,7 @@ pub async fn rows(
     let labels = plan(&session, WHAT, &labels(request)).await?;
     let registered = session.register_table(LABELS, labels.into_view());
     registered.map_err(|e| failure::sql(LABELS, e))?;
-    let Some((expected, from, to)) = bounds(&session).await? else {
+    let Some((expected, from, to)) = bounds(engine, &session).await? else {
         let text = "no event is chosen; look at the condition and the times";
         return Err(Error::invalid(text));
     };
@@ -119,7 +119,8 @@ pub async fn rows(
     let frame = plan(&session, WHAT, &joined(sets)).await?;
     let steps = plan(&session, WHAT, &steps(request)).await?;
     let temporary = path.with_extension("tmp");
-    let written = write(frame, steps, &temporary).await.and_then(|rows| {
+    let write = async || write(engine, (frame.clone(), steps.clone()), &temporary).await;
+    let written = engine.attempt(write).await.and_then(|rows| {
         if rows != expected {
             let text = format!("{expected} events gave {rows} rows: a feature set has several");
             return Err(Error::invalid(text + " rows for one entity; check its joins"));
@@ -140,10 +141,9 @@ fn view_name(set: &Checked) -> String {
 }
 
 /// The number of chosen events and the first and last time of features; `None` without events.
-async fn bounds(session: &SessionContext) -> Result<Option<(u64, i64, i64)>> {
+async fn bounds(engine: &Engine, session: &SessionContext) -> Result<Option<(u64, i64, i64)>> {
     let sql = format!("SELECT count(*), min({AS_OF}), max({AS_OF}) FROM {LABELS}");
-    let found = plan(session, WHAT, &sql).await?.collect().await;
-    let found = found.map_err(|e| failure::sql(WHAT, e))?;
+    let found = engine.collect(plan(session, WHAT, &sql).await?, WHAT).await?;
     let number = |at: usize| {
         let column = found.first()?.column(at).as_primitive_opt::<Int64Type>()?;
         column.is_valid(0).then(|| column.value(0))
@@ -181,20 +181,23 @@ fn steps(request: &RowsRequest) -> String {
 }
 
 /// Writes what `frame` gives; returns the number of rows when the file is on disk.
-async fn write(frame: DataFrame, steps: DataFrame, path: &Path) -> Result<u64> {
+async fn write(
+    engine: &Engine,
+    (frame, steps): (DataFrame, DataFrame),
+    path: &Path,
+) -> Result<u64> {
     let refused = |e: ParquetError| {
         let text = format!("writing {} failed; check free space", path.display());
         Error::new(ErrorKind::Io, text).with_source(e)
     };
     let zstd = Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level of zstd"));
     let properties = WriterProperties::builder().set_compression(zstd).build();
-    let schema = Moments::schema(frame.schema().as_arrow());
-    let steps = steps.execute_stream().await.map_err(|e| failure::sql(WHAT, e))?;
-    let mut moments = Moments::new(steps);
+    let mut moments = Moments::new(engine.stream(steps, WHAT).await?);
+    let mut stream = engine.stream(frame, WHAT).await?;
+    let schema = Moments::schema(&stream.schema());
     let file = fs_err::File::create(path)?;
     let mut writer =
         ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(refused)?;
-    let mut stream = frame.execute_stream().await.map_err(|e| failure::sql(WHAT, e))?;
     let mut rows = 0;
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(|e| failure::sql(WHAT, e))?;

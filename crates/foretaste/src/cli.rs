@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::advise::args::AdviseArgs;
 use crate::commands::archive::args::ArchiveArgs;
+#[cfg(feature = "cluster")]
+use crate::commands::cluster::args::ClusterCommand;
 use crate::commands::extract::args::ExtractArgs;
 #[cfg(feature = "lake")]
 use crate::commands::features::args::FeaturesCommand;
@@ -69,6 +71,10 @@ pub enum Command {
     #[cfg(feature = "lake")]
     #[command(subcommand)]
     Features(FeaturesCommand),
+    /// The parts of a cluster that computes features
+    #[cfg(feature = "cluster")]
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Learn from all that is stored and make the new bundle current
     Train(TrainArgs),
     /// Hold events out, train on the rest, and measure through the pipeline that serves

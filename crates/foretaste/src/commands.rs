@@ -3,6 +3,8 @@
 pub mod advise;
 pub mod archive;
 pub mod bundle;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod evaluate;

@@ -148,7 +148,7 @@ impl Config {
         #[cfg(feature = "lake")]
         {
             check(config.lake.check());
-            check(config.features.engine.check());
+            check(config.features.check());
         }
         check(config.train.graph.check());
         check(config.quality.check());
@@ -296,6 +296,26 @@ mod tests {
         assert!(problems.to_string().contains("quality.limits.drift"), "{problems}");
         let problems = load(&[("FORETASTE__QUALITY__LIMITS__DRIVT__WARN", "2")]).unwrap_err();
         assert!(problems.to_string().contains("did you mean `drift`"), "{problems}");
+    }
+
+    #[cfg(feature = "lake")]
+    #[test]
+    fn a_cluster_needs_a_program_that_knows_clusters() {
+        let with = |url| load(&[("FORETASTE__FEATURES__ENGINE__CLUSTER", url)]);
+        match with("df://node:1") {
+            Ok(config) if cfg!(feature = "cluster") => {
+                assert_eq!(config.features.engine.cluster, "df://node:1");
+                let problems = with("http://node:1").unwrap_err();
+                assert!(problems.to_string().contains("write df://host:50050"), "{problems}");
+            }
+            Ok(_) => panic!("a setting that does nothing"),
+            Err(problems) => {
+                assert!(!cfg!(feature = "cluster"), "{problems}");
+                assert!(problems.to_string().contains("cargo feature `cluster`"), "{problems}");
+            }
+        }
+        let problems = load(&[("FORETASTE__FEATURES__ENGINE__PARTS", "0")]).unwrap_err();
+        assert!(problems.to_string().contains("parts"), "{problems}");
     }
 
     #[test]

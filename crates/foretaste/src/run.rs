@@ -60,6 +60,8 @@ impl Run {
             Command::Quality(args) => commands::quality::run(&run, args),
             #[cfg(feature = "lake")]
             Command::Features(command) => commands::features::run(&run, command),
+            #[cfg(feature = "cluster")]
+            Command::Cluster(command) => commands::cluster::run(&run, command),
             Command::Train(args) => commands::train::run(&run, args),
             Command::Evaluate(args) => commands::evaluate::run(&run, args),
             Command::Tune(args) => commands::tune::run(&run, args),

@@ -54,15 +54,20 @@ fn ci() -> Result<()> {
     with_lake()
 }
 
-/// The program as it is with the cargo feature `lake`. The whole workspace is selected, because
-/// cargo unites the features of what is selected: so dependencies are those of the steps before,
-/// and only the program and its tests of the lake are built for this.
+/// The program as it is with its cargo features `lake` and `cluster`. The whole workspace is
+/// selected, because cargo unites the features of what is selected: so dependencies are those of
+/// the steps before, and only the program and its tests of the lake are built for this. All tests
+/// of `lake` are tests of `cluster`, too, so the form without a cluster is linted only.
 fn with_lake() -> Result<()> {
-    let selected = ["--locked", "--workspace", "--features", "foretaste/lake"];
+    let selected = |feature| ["--locked", "--workspace", "--features", feature];
     let targets = ["--bin", "foretaste", "--test", "lake"];
-    let lints = [&["clippy"], &selected[..], &targets, &["--", "-D", "warnings"]].concat();
-    cargo("lints with the lake", &lints, &[])?;
-    cargo("tests with the lake", &[&["test"], &selected[..], &targets].concat(), &[])
+    let strict = ["--", "-D", "warnings"];
+    for feature in ["foretaste/lake", "foretaste/cluster"] {
+        let lints = [&["clippy"], &selected(feature)[..], &targets, &strict].concat();
+        cargo(&format!("lints with {feature}"), &lints, &[])?;
+    }
+    let tests = [&["test"], &selected("foretaste/cluster")[..], &targets].concat();
+    cargo("tests with the lake and a cluster", &tests, &[])
 }
 
 fn run_tidy() -> Result<()> {

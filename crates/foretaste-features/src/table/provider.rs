@@ -23,6 +23,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::TableState;
 use super::manifest::FileMeta;
+use crate::remote::{plain, typed};
 
 /// A table for SQL. The storage must be registered under [`StateProvider::STORE`].
 #[derive(Debug)]
@@ -35,8 +36,9 @@ impl StateProvider {
     /// Under which address the engine finds the storage of the lake.
     pub(crate) const STORE: &str = "lake://tables";
 
-    pub(crate) fn new(state: TableState) -> Self {
-        let schema = state.schema();
+    /// `views`: whether texts are views, as in this process, or plain.
+    pub(crate) fn new(state: TableState, views: bool) -> Self {
+        let schema = if views { state.schema() } else { typed(&state.schema(), plain) };
         Self { state, schema }
     }
 

@@ -52,6 +52,11 @@ impl S3 {
         Self { address, stop: Some(stop), thread: Some(thread), _folder: folder }
     }
 
+    /// Its address.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// A lake below `prefix` of the bucket.
     pub fn place(&self, prefix: &str) -> Place {
         self.place_with(prefix, "secret")
@@ -66,7 +71,7 @@ impl S3 {
     pub fn place_of(&self, bucket: &str, prefix: &str, secret: &str) -> Place {
         let config = PlaceConfig {
             url: format!("s3://{bucket}/{prefix}"),
-            endpoint: format!("http://{}", self.address),
+            endpoint: self.endpoint(),
             allow_http: true,
             ..PlaceConfig::default()
         };

@@ -18,7 +18,7 @@ use crate::run::{Run, shown};
 
 pub mod args;
 mod compute;
-mod keys;
+pub mod keys;
 mod rows;
 mod sync;
 mod tidy;
@@ -36,6 +36,21 @@ pub struct FeaturesConfig {
     pub folder: String,
     /// What the SQL engine may use.
     pub engine: EngineConfig,
+}
+
+impl FeaturesConfig {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// `Config`, naming the setting.
+    pub fn check(&self) -> Result<(), Error> {
+        if !cfg!(feature = "cluster") && !self.engine.cluster.is_empty() {
+            let text = "features.engine.cluster needs a program that is built with the cargo \
+                        feature `cluster`: cargo build --release -p foretaste --features cluster";
+            return Err(Error::new(ErrorKind::Config, text));
+        }
+        self.engine.check()
+    }
 }
 
 /// Does what was asked for.
@@ -98,7 +113,14 @@ impl<'a> Work<'a> {
     }
 
     fn engine(&self) -> Result<Engine> {
-        Ok(Engine::new(self.lake.place(), &self.run.config.features.engine)?)
+        let config = &self.run.config.features.engine;
+        let engine = Engine::new(self.lake.place(), config)?;
+        #[cfg(feature = "cluster")]
+        if !config.cluster.is_empty() {
+            let cluster = foretaste_cluster::Cluster::new(&config.cluster, config.parts)?;
+            return Ok(engine.elsewhere(std::sync::Arc::new(cluster)));
+        }
+        Ok(engine)
     }
 
     /// The state of the lake, which must have been filled.

@@ -5,11 +5,17 @@
     reason = "a test may panic, and says why it skips"
 )]
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod failures;
 mod flow;
 #[allow(dead_code, reason = "the tests of other commands use more of it")]
 #[path = "../commands/program.rs"]
 mod program;
+#[cfg(feature = "cluster")]
+#[allow(dead_code, reason = "the tests of the lake itself use more of it")]
+#[path = "../../../foretaste-features/tests/it/s3.rs"]
+mod s3;
 
 use serde_json::Value;
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::Finding;
 
 /// A crate and all that it may name among the workspace's crates.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("foretaste-core", &[]),
     ("foretaste-bundle", &["core"]),
     ("foretaste-cache", &["core"]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("foretaste-store", &["core", "lake"]),
     ("foretaste-ingest", &["core", "lake", "store"]),
     ("foretaste-features", &["core", "lake"]),
+    ("foretaste-cluster", &["core", "features"]),
     ("foretaste-generate", &["core", "lake"]),
     ("foretaste-train", &["core", "bundle"]),
     ("foretaste-pipeline", &["core", "bundle"]),
@@ -29,21 +30,31 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("xtask", &[]),
 ];
 
-const ALL: [&str; 17] = [
-    "core", "bundle", "cache", "lake", "store", "ingest", "features", "generate", "train",
-    "pipeline", "evaluate", "alert", "report", "quality", "proto", "serve", "load",
+const ALL: [&str; 18] = [
+    "core", "bundle", "cache", "lake", "store", "ingest", "features", "cluster", "generate",
+    "train", "pipeline", "evaluate", "alert", "report", "quality", "proto", "serve", "load",
 ];
 
 /// Outside crates that may stand only in some of ours.
-const CONFINED: [(&str, &[&str]); 10] = [
+const CONFINED: [(&str, &[&str]); 13] = [
     ("arrow-array", &["foretaste-lake", "foretaste-ingest"]),
     ("parquet", &["foretaste-lake", "foretaste-ingest"]),
-    ("datafusion", &["foretaste-features"]),
+    ("ballista-core", &["foretaste-cluster"]),
+    ("ballista-executor", &["foretaste-cluster"]),
+    ("ballista-scheduler", &["foretaste-cluster"]),
+    ("datafusion", &["foretaste-features", "foretaste-cluster"]),
     ("object_store", &["foretaste-features"]),
     ("rusqlite", &["foretaste-store"]),
     (
         "tokio",
-        &["foretaste-cache", "foretaste-ingest", "foretaste-serve", "foretaste-store", "foretaste"],
+        &[
+            "foretaste-cache",
+            "foretaste-cluster",
+            "foretaste-ingest",
+            "foretaste-serve",
+            "foretaste-store",
+            "foretaste",
+        ],
     ),
     ("sqlx", &["foretaste-ingest", "foretaste-store"]),
     ("axum", &["foretaste-serve"]),
