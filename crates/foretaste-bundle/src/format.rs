@@ -51,6 +51,12 @@ pub enum FileKind {
     Kinds = 11,
     /// A graph over the vectors of a channel.
     Graph = 12,
+    /// Values of a feature set by user or by item; in a folder of features.
+    Features = 13,
+    /// Values of a feature set by user and item; in a folder of features.
+    FeaturePairs = 14,
+    /// The last events of users; in a folder of features.
+    LastEvents = 15,
 }
 
 /// A type that arrays are made of.
@@ -128,7 +134,10 @@ impl SectionWriter {
 }
 
 /// Takes the right to write away, so that nobody changes a mapped file by accident.
-pub(crate) fn read_only(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// `Io` as the system says.
+pub fn read_only(path: &Path) -> Result<()> {
     let mut permissions = fs_err::metadata(path)?.permissions();
     permissions.set_readonly(true);
     fs_err::set_permissions(path, permissions)?;

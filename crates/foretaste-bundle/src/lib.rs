@@ -34,12 +34,15 @@ pub use contents::{
     BundleContents, Channel, ChannelModel, IalsModel, ItemItem, LowRank, ManifestHead, Popularity,
     Segment, UserUser,
 };
-pub use format::FORMAT_VERSION;
+pub use format::{
+    Column, Element, FORMAT_VERSION, FileKind, SectionReader, SectionWriter, read_only,
+};
 pub use histories::Histories;
 pub use items::ItemTable;
 pub use manifest::{ChannelEntry, Counts, FileEntry, Manifest};
+pub use mmap::MappedFile;
 pub use popularity::PopularityView;
 pub use reader::Bundle;
-pub use registry::{BundleId, activate, current, list, previous, rollback};
+pub use registry::{BundleId, activate, current, list, previous, rollback, sync_folder};
 pub use text::{FoundAt, IdIndex, TextColumn, Vocabulary};
 pub use writer::{write, write_watched};

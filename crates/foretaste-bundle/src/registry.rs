@@ -133,7 +133,10 @@ fn write_pointer(root: &Path, name: &str, id: &BundleId) -> Result<()> {
 }
 
 /// Makes renames in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// `Io` as the system says.
+pub fn sync_folder(folder: &Path) -> Result<()> {
     fs_err::File::open(folder)?.sync_all()?;
     Ok(())
 }

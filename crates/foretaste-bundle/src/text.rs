@@ -15,10 +15,11 @@ pub struct TextColumn {
 }
 
 impl TextColumn {
-    pub(crate) fn write<'a>(
-        out: &mut SectionWriter,
-        values: impl Iterator<Item = &'a str>,
-    ) -> Result<()> {
+    /// Appends the two arrays of a column.
+    ///
+    /// # Errors
+    /// `Io` as the system says.
+    pub fn write<'a>(out: &mut SectionWriter, values: impl Iterator<Item = &'a str>) -> Result<()> {
         let (mut blob, mut offsets) = (Vec::new(), vec![0u64]);
         for value in values {
             blob.extend_from_slice(value.as_bytes());
@@ -28,7 +29,11 @@ impl TextColumn {
         out.put(&offsets)
     }
 
-    pub(crate) fn read(input: &mut SectionReader) -> Result<Self> {
+    /// Takes the two arrays of a column, and checks them.
+    ///
+    /// # Errors
+    /// `Corrupt` when they do not hold together.
+    pub fn read(input: &mut SectionReader) -> Result<Self> {
         let column = Self { blob: input.take()?, offsets: input.take()? };
         column.check().map_err(|text| Error::corrupt(format!("{}: {text}", input.name())))?;
         Ok(column)
@@ -83,7 +88,11 @@ pub struct IdIndex {
 const FREE: u32 = u32::MAX;
 
 impl IdIndex {
-    pub(crate) fn write(out: &mut SectionWriter, ids: &IdTable) -> Result<()> {
+    /// Appends the three arrays of an index.
+    ///
+    /// # Errors
+    /// `Io` as the system says.
+    pub fn write(out: &mut SectionWriter, ids: &IdTable) -> Result<()> {
         TextColumn::write(out, ids.iter())?;
         let capacity = (ids.len() * 2).next_power_of_two().max(2);
         let mut slots = vec![FREE; capacity];
@@ -97,7 +106,11 @@ impl IdIndex {
         out.put(&slots)
     }
 
-    pub(crate) fn read(input: &mut SectionReader) -> Result<Self> {
+    /// Takes the three arrays of an index, and checks that it finds each of its ids.
+    ///
+    /// # Errors
+    /// `Corrupt` when it does not.
+    pub fn read(input: &mut SectionReader) -> Result<Self> {
         let ids = TextColumn::read(input)?;
         let index = Self { ids, slots: input.take()?, edition: next_edition() };
         let bad = |text: &str| Err(Error::corrupt(format!("{}: {text}", input.name())));
@@ -139,9 +152,16 @@ impl IdIndex {
     /// # Cost
     /// One hash and about 1.5 probes.
     pub fn index_of(&self, id: &str) -> Option<u32> {
+        self.index_of_hashed(id, id_hash(id))
+    }
+
+    /// As [`IdIndex::index_of`] for an id that is looked up in several indexes: `hash` is its
+    /// [`id_hash`].
+    #[inline]
+    pub fn index_of_hashed(&self, id: &str, hash: u64) -> Option<u32> {
         let slots = self.slots.get();
         let mask = slots.len() - 1;
-        let mut at = id_hash(id) as usize & mask;
+        let mut at = hash as usize & mask;
         for _ in 0..slots.len() {
             match slots[at] {
                 FREE => return None,

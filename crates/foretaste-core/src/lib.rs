@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod dense;
 pub mod error;
 pub mod event;
+pub mod feature;
 pub mod ids;
 pub mod interactions;
 pub mod limits;

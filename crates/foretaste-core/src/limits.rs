@@ -29,6 +29,10 @@ pub struct Limits {
     pub history_items: usize,
     /// Text fields of a catalogue record, in bytes.
     pub text_bytes: usize,
+    /// Items in one read of features.
+    pub feature_items: usize,
+    /// Names of features or feature sets in one read of them.
+    pub feature_names: usize,
 }
 
 impl Limits {
@@ -47,6 +51,8 @@ impl Limits {
         kinds: 256,
         history_items: 1_000,
         text_bytes: 16 << 10,
+        feature_items: 500,
+        feature_names: 512,
     };
 }
 

@@ -80,38 +80,75 @@ pub const DESCRIPTIONS: [&str; 13] = [
 /// As [`DESCRIPTIONS`] says; `None` is a missing value.
 ///
 /// # Cost
-/// One pass over at most [`MAX_STEPS`] events, and over the square of a visit's items.
+/// One pass over at most [`MAX_STEPS`] events, and over the square of a visit's items. For many
+/// candidates of one moment see [`Past`].
 pub fn features<Id: PartialEq>(
     now_ms: TimeMs,
     steps: &[Step<Id>],
     candidate: &Candidate<Id>,
 ) -> [Option<f32>; NAMES.len()] {
-    let past = &steps[..steps.partition_point(|step| step.time_ms < now_ms)];
-    let past = &past[past.len().saturating_sub(MAX_STEPS)..];
-    let visit = visit(now_ms, past);
-    let since = |time_ms: TimeMs| (now_ms - time_ms) as f32 / 1e3;
-    let within =
-        |ms: TimeMs| Some((past.len() - past.partition_point(|s| now_ms - s.time_ms > ms)) as f32);
-    let with_item = || past.iter().filter(|step| step.item == candidate.item);
-    let taste = &past[past.len().saturating_sub(TASTE_STEPS)..];
-    let matches =
-        |step: &&Step<Id>| candidate.category.is_some() && step.category == candidate.category;
-    [
-        Some(now_ms.div_euclid(HOUR_MS).rem_euclid(24) as f32),
-        // 1970 began on a Thursday.
-        Some((now_ms.div_euclid(DAY_MS) + 3).rem_euclid(7) as f32),
-        past.last().map(|step| since(step.time_ms)),
-        within(10 * 60_000),
-        within(HOUR_MS),
-        within(DAY_MS),
-        Some(visit.len() as f32),
-        visit.first().map(|step| since(step.time_ms)),
-        Some(different_items(visit) as f32),
-        Some(taste.iter().filter(matches).count() as f32),
-        Some(with_item().count() as f32),
-        with_item().next_back().map(|step| since(step.time_ms)),
-        (candidate.created_ms > 0).then(|| (now_ms - candidate.created_ms) as f32 / DAY_MS as f32),
-    ]
+    Past::of(now_ms, steps).beside(candidate)
+}
+
+/// What a user had done at one moment: the numbers that do not depend on the candidate are computed
+/// once.
+#[derive(Clone, Debug)]
+pub struct Past<'a, Id> {
+    now_ms: TimeMs,
+    steps: &'a [Step<Id>],
+    alone: [Option<f32>; NAMES.len()],
+}
+
+impl<'a, Id: PartialEq> Past<'a, Id> {
+    /// The past at `now_ms`, with the bounds of [`features`].
+    pub fn of(now_ms: TimeMs, steps: &'a [Step<Id>]) -> Self {
+        let past = &steps[..steps.partition_point(|step| step.time_ms < now_ms)];
+        let past = &past[past.len().saturating_sub(MAX_STEPS)..];
+        let visit = visit(now_ms, past);
+        let within = |ms: TimeMs| {
+            Some((past.len() - past.partition_point(|s| now_ms - s.time_ms > ms)) as f32)
+        };
+        let alone = [
+            Some(now_ms.div_euclid(HOUR_MS).rem_euclid(24) as f32),
+            // 1970 began on a Thursday.
+            Some((now_ms.div_euclid(DAY_MS) + 3).rem_euclid(7) as f32),
+            past.last().map(|step| since(now_ms, step)),
+            within(10 * 60_000),
+            within(HOUR_MS),
+            within(DAY_MS),
+            Some(visit.len() as f32),
+            visit.first().map(|step| since(now_ms, step)),
+            Some(different_items(visit) as f32),
+            None,
+            None,
+            None,
+            None,
+        ];
+        Self { now_ms, steps: past, alone }
+    }
+
+    /// All numbers, for a candidate.
+    ///
+    /// # Cost
+    /// One pass over the events.
+    pub fn beside(&self, candidate: &Candidate<Id>) -> [Option<f32>; NAMES.len()] {
+        let Self { now_ms, steps, mut alone } = *self;
+        let with_item = || steps.iter().filter(|step| step.item == candidate.item);
+        let taste = &steps[steps.len().saturating_sub(TASTE_STEPS)..];
+        let matches =
+            |step: &&Step<Id>| candidate.category.is_some() && step.category == candidate.category;
+        let age_ms = || (now_ms - candidate.created_ms) as f32;
+        let [.., category_matches, item_events, since_item, item_age] = &mut alone;
+        *category_matches = Some(taste.iter().filter(matches).count() as f32);
+        *item_events = Some(with_item().count() as f32);
+        *since_item = with_item().next_back().map(|step| since(now_ms, step));
+        *item_age = (candidate.created_ms > 0).then(|| age_ms() / DAY_MS as f32);
+        alone
+    }
+}
+
+fn since<Id>(now_ms: TimeMs, step: &Step<Id>) -> f32 {
+    (now_ms - step.time_ms) as f32 / 1e3
 }
 
 /// The events of the visit that `now_ms` belongs to; none when the last one is too long ago.

@@ -15,58 +15,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use foretaste_core::feature::{Class, Entity};
 use foretaste_core::{Error, ErrorKind, Result};
 use serde::Serialize;
-
-/// What the rows of a feature set are about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Entity {
-    /// A user.
-    User,
-    /// An item.
-    Item,
-    /// A user and an item that the user has met.
-    UserItem,
-}
-
-impl Entity {
-    /// All of them, with the names that headers use.
-    const ALL: [(&str, Self); 3] =
-        [("user", Self::User), ("item", Self::Item), ("user_item", Self::UserItem)];
-
-    /// The columns that name an entity.
-    pub fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::User => &["user_id"],
-            Self::Item => &["item_id"],
-            Self::UserItem => &["user_id", "item_id"],
-        }
-    }
-
-    /// Its name in headers.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, e)| *e == self).map_or("", |(name, _)| name)
-    }
-}
-
-/// How fast the values of a feature set change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Class {
-    /// Slowly: computed anew once a day unless the header says otherwise.
-    Static,
-    /// With behaviour: computed anew every five minutes unless the header says otherwise.
-    Dynamic,
-}
-
-impl Class {
-    const ALL: [(&str, Self); 2] = [("static", Self::Static), ("dynamic", Self::Dynamic)];
-
-    fn ttl(self) -> Duration {
-        Duration::from_secs(if self == Self::Static { 86_400 } else { 300 })
-    }
-}
 
 /// A column of a feature set, as its header describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -7,14 +7,15 @@ use anyhow::{Context, Result};
 use super::Finding;
 
 /// A crate and all that it may name among the workspace's crates.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("foretaste-core", &[]),
     ("foretaste-bundle", &["core"]),
     ("foretaste-cache", &["core"]),
     ("foretaste-lake", &["core"]),
     ("foretaste-store", &["core", "lake"]),
     ("foretaste-ingest", &["core", "lake", "store"]),
-    ("foretaste-features", &["core", "lake"]),
+    ("foretaste-online", &["core", "bundle"]),
+    ("foretaste-features", &["core", "lake", "online"]),
     ("foretaste-cluster", &["core", "features"]),
     ("foretaste-generate", &["core", "lake"]),
     ("foretaste-train", &["core", "bundle"]),
@@ -24,15 +25,16 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("foretaste-report", &["core"]),
     ("foretaste-quality", &["core", "report"]),
     ("foretaste-proto", &[]),
-    ("foretaste-serve", &["core", "bundle", "cache", "pipeline", "proto", "store"]),
+    ("foretaste-serve", &["core", "bundle", "cache", "online", "pipeline", "proto", "store"]),
     ("foretaste-load", &["core", "report"]),
     ("foretaste", &ALL),
     ("xtask", &[]),
 ];
 
-const ALL: [&str; 18] = [
-    "core", "bundle", "cache", "lake", "store", "ingest", "features", "cluster", "generate",
-    "train", "pipeline", "evaluate", "alert", "report", "quality", "proto", "serve", "load",
+const ALL: [&str; 19] = [
+    "core", "bundle", "online", "cache", "lake", "store", "ingest", "features", "cluster",
+    "generate", "train", "pipeline", "evaluate", "alert", "report", "quality", "proto", "serve",
+    "load",
 ];
 
 /// Outside crates that may stand only in some of ours.
