@@ -142,14 +142,18 @@ pub struct LowRank {
 /// Factors with fold-in: with `n` entries in `x` and confidences
 /// `c_i = alpha * x_i * input_weight_i * (n / mean_degree)^-user_exponent`,
 /// `u = (Y'Y + sum_i c_i y_i y_i' + reg * (n / mean_degree)^reg_exponent I)^-1 sum_i (1 + c_i) y_i`
-/// and `raw_j = output_scale_j * u . y_j`.
+/// and `raw_j = output_scale_j * u . y_j`. With several `models`, a row of `items` is the vectors of
+/// an item in each of them, one after the other; each gives the user a vector of its own, and `raw_j`
+/// is the sum over all.
 ///
 /// # Source
 /// Hu, Koren, Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008.
 #[derive(Clone, Debug)]
 pub struct IalsModel {
-    /// Items x factors.
+    /// Items x (models * factors).
     pub items: Matrix,
+    /// Models that stand side by side; divides the columns of `items`.
+    pub models: usize,
     /// Weight of an observation of value 1 over the weight 1 of everything unobserved.
     pub alpha: f32,
     /// Regularisation of a user with `mean_degree` entries; positive.
@@ -170,6 +174,7 @@ impl Default for IalsModel {
     fn default() -> Self {
         Self {
             items: Matrix::default(),
+            models: 1,
             alpha: 1.0,
             reg: 1.0,
             reg_exponent: 0.0,
@@ -353,6 +358,11 @@ impl LowRank {
 impl IalsModel {
     fn check(&self, n_items: usize) -> Result<()> {
         check_matrix("items", &self.items, n_items)?;
+        if self.models == 0 || !self.items.n_cols.is_multiple_of(self.models) {
+            let text =
+                format!("{} factors cannot be those of {} models", self.items.n_cols, self.models);
+            return Err(invalid(text));
+        }
         optional("input_weight", &self.input_weight, n_items)?;
         optional("output_scale", &self.output_scale, n_items)?;
         self.input_weight.iter().try_for_each(|&w| positive("input_weight", w))?;

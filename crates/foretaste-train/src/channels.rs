@@ -7,11 +7,14 @@ use foretaste_core::event::id_key;
 use foretaste_core::{Csr, IdTable, Interactions, Item, Matrix, Progress, Result};
 
 use crate::config::{Resolved, TrainConfig};
+use crate::ials::{Ials, IalsConfig};
 use crate::scale::Sample;
 use crate::{content, dense, ease, ials, item_item, local_ease, rounding, spectral, user_user};
 
 /// Up to this the whole spectral filter is computed and pruned (minutes on two cores).
 const WHOLE_FILTER_FLOPS: f64 = 3e13;
+/// From the seed of one model to that of the next.
+const OTHER_START: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// What channels are trained from.
 #[derive(Clone, Copy, Debug)]
@@ -155,27 +158,39 @@ impl<'a> Task<'a> {
         Ok(vec![Channel { weight: low_rank.weight, ..near }, low_rank])
     }
 
+    /// One channel of as many models as the configuration says. They differ in their random start
+    /// alone, and their sum in less than each of them from what any start would give.
     fn ials(&self, progress: &dyn Progress) -> Result<Channel> {
         let config = &self.config.ials;
-        let model = ials::fit_keyed(self.r, config, Some(&self.keys), progress);
+        let start = |at: usize| IalsConfig {
+            seed: config.seed.wrapping_add((at as u64).wrapping_mul(OTHER_START)),
+            ..*config
+        };
+        let fit = |at| ials::fit_keyed(self.r, &start(at), Some(&self.keys), progress);
+        let models: Vec<Ials> = (0..self.config.ials_models).map(fit).collect();
         let exponent = self.config.ials_output_exponent;
         let output_scale: Vec<f32> = self.degrees.iter().map(|d| d.powf(exponent)).collect();
-        let vectors = model.fold_in(&self.sample.rows, 12);
+        let vectors: Vec<Matrix> =
+            models.iter().map(|m| m.fold_in(&self.sample.rows, 12)).collect();
         let scale = self.sample.rms(|rows, scores| {
-            add_products(&model.items, (&vectors, rows), scores);
+            for (model, vectors) in models.iter().zip(&vectors) {
+                add_products(&model.items, (vectors, rows.clone()), scores);
+            }
             for scores in scores.chunks_exact_mut(output_scale.len()) {
                 scores.iter_mut().zip(&output_scale).for_each(|(s, o)| *s *= o);
             }
         });
-        let input_weight = model.item_weights.iter().map(|w| w / config.alpha).collect();
+        let turned: Vec<Matrix> = models.iter().map(Ials::turned_items).collect::<Result<_>>()?;
+        let first = &models[0];
         let model = IalsModel {
-            items: model.turned_items()?,
+            items: side_by_side(&turned),
+            models: models.len(),
             alpha: config.alpha,
             reg: config.reg,
             reg_exponent: config.reg_exponent,
             user_exponent: config.user_exponent,
-            mean_degree: model.mean_user_degree,
-            input_weight,
+            mean_degree: first.mean_user_degree,
+            input_weight: first.item_weights.iter().map(|w| w / config.alpha).collect(),
             output_scale: if exponent == 0.0 { Vec::new() } else { output_scale },
         };
         Ok(self.channel("ials", scale, ChannelModel::Ials(model)))
@@ -201,6 +216,14 @@ impl<'a> Task<'a> {
         };
         self.channel("user_user", scale, ChannelModel::UserUser(model))
     }
+}
+
+/// Matrices of equally many rows as one, columns after columns.
+fn side_by_side(parts: &[Matrix]) -> Matrix {
+    let n_rows = parts.first().map_or(0, |m| m.n_rows);
+    let rows = (0..n_rows).flat_map(|i| parts.iter().flat_map(move |m| m.row(i)));
+    let n_cols = parts.iter().map(|m| m.n_cols).sum();
+    Matrix::from_data(n_rows, n_cols, rows.copied().collect())
 }
 
 /// Adds inner products of some rows of `queries` with all rows of `items`.

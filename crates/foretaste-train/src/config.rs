@@ -15,6 +15,8 @@ use crate::user_user::UserUserConfig;
 /// Names of the channels that [`crate::fit_channels`] can train.
 pub const CHANNELS: [&str; 6] = ["item_item", "ease", "spectral", "ials", "user_user", "content"];
 
+/// Observations above which one model of iALS has to do.
+const MOST_FOR_MODELS: usize = 5_000_000;
 /// Density above which a matrix of interactions counts as dense.
 const DENSE: f64 = 0.01;
 
@@ -42,6 +44,8 @@ pub struct TrainConfig {
     pub spectral: Option<SpectralConfig>,
     /// iALS.
     pub ials: Option<IalsConfig>,
+    /// Models of iALS whose scores are summed, each from a random start of its own; 1 to 8.
+    pub ials_models: Option<usize>,
     /// Score exponent of the item's degree on the output side of iALS.
     pub ials_output_exponent: f32,
     /// Neighbours of the user.
@@ -62,6 +66,7 @@ impl Default for TrainConfig {
             ease: None,
             spectral: None,
             ials: None,
+            ials_models: None,
             ials_output_exponent: 0.0,
             user_user: None,
             content: None,
@@ -87,6 +92,8 @@ pub struct Resolved {
     pub spectral: SpectralConfig,
     /// iALS.
     pub ials: IalsConfig,
+    /// Models of iALS.
+    pub ials_models: usize,
     /// Output side of iALS.
     pub ials_output_exponent: f32,
     /// Neighbours of the user.
@@ -142,6 +149,10 @@ impl TrainConfig {
                 ..self.spectral.unwrap_or_else(|| default_spectral(accurate, r))
             },
             ials: IalsConfig { seed, ..self.ials.unwrap_or_else(|| default_ials(accurate, r)) },
+            ials_models: self
+                .ials_models
+                .unwrap_or_else(|| default_models(accurate, r))
+                .clamp(1, 8),
             ials_output_exponent: self.ials_output_exponent,
             user_user: self.user_user.unwrap_or_default(),
             content: ContentConfig { seed, ..self.content.unwrap_or_default() },
@@ -221,6 +232,12 @@ fn default_ials(accurate: bool, r: &Csr) -> IalsConfig {
         user_exponent: 0.3,
         ..IalsConfig::default()
     }
+}
+
+/// What a random start does to the factors costs `accurate` more than two further fits, until there
+/// are so many observations that it does little and fits take minutes.
+fn default_models(accurate: bool, r: &Csr) -> usize {
+    if accurate && r.nnz() <= MOST_FOR_MODELS { 3 } else { 1 }
 }
 
 #[cfg(test)]

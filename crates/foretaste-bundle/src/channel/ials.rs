@@ -7,6 +7,9 @@
 //! Training turns the factors so that Y'Y is diagonal, which changes no score. The system of a user
 //! then is nearly diagonal, too: a few steps of conjugate gradients solve it, none of which reads
 //! Y'Y. Bundles of earlier builds hold factors that are not turned.
+//!
+//! Several models may stand side by side. Each solves for the user on its own columns; the search
+//! sees one long vector.
 
 use foretaste_core::{Error, ItemIdx, Result};
 
@@ -36,13 +39,16 @@ pub(crate) struct LoadedIals {
     /// Factors for the fold-in; empty when there is no output scale.
     factors: Column<f32>,
     output_scale: Column<f32>,
-    /// Y'Y, dims x dims.
+    /// Y'Y of each model.
     gram: Column<f32>,
-    /// Its diagonal, where nothing is beside it; else empty.
+    /// Their diagonals, where nothing is beside them; else empty.
     diagonal: Vec<f32>,
+    /// Columns of one model.
+    width: usize,
     /// Confidence of an observation of each item; empty: all 1.
     input_weight: Column<f32>,
-    /// alpha, reg, reg exponent, user exponent, mean degree.
+    /// alpha, reg, reg exponent, user exponent, mean degree; the number of models where there are
+    /// several.
     settings: Column<f32>,
 }
 
@@ -53,10 +59,11 @@ impl LoadedIals {
         let unscaled: &[f32] = if model.output_scale.is_empty() { &[] } else { &model.items.data };
         out.put(unscaled)?;
         out.put(&model.output_scale)?;
-        out.put(&without_rounding(gram(&model.items.data, dims), dims, model.reg))?;
+        out.put(&grams(model, dims / model.models))?;
         out.put(&model.input_weight)?;
         let IalsModel { alpha, reg, reg_exponent, user_exponent, mean_degree, .. } = *model;
-        out.put(&[alpha, reg, reg_exponent, user_exponent, mean_degree])
+        let settings = [alpha, reg, reg_exponent, user_exponent, mean_degree, model.models as f32];
+        out.put(&settings[..if model.models == 1 { 5 } else { 6 }])
     }
 
     pub(crate) fn read(mut input: SectionReader, n_items: usize) -> Result<Self> {
@@ -67,6 +74,7 @@ impl LoadedIals {
             output_scale: input.take()?,
             gram: input.take()?,
             diagonal: Vec::new(),
+            width: 0,
             input_weight: input.take()?,
             settings: input.take()?,
         };
@@ -75,16 +83,19 @@ impl LoadedIals {
         check_scale(&name, model.input_weight.get(), n_items)?;
         let dims = model.vectors.dims();
         let factors = model.factors.get();
+        let models = model.settings.get().get(5).map_or(1, |&n| n as usize);
+        model.width = dims.checked_div(models).unwrap_or(0);
         let sizes = (factors.is_empty() || factors.len() == n_items * dims)
             && factors.is_empty() == model.output_scale.get().is_empty()
-            && model.gram.get().len() == dims * dims
-            && model.settings.get().len() == 5;
+            && model.width * models == dims
+            && model.gram.get().len() == dims * model.width
+            && matches!(model.settings.get().len(), 5 | 6);
         let all = [factors, model.gram.get(), model.settings.get()];
         let positive = sizes && [0, 1, 4].iter().all(|&i| model.settings.get()[i] > 0.0);
         if !positive || all.iter().any(|part| part.iter().any(|v| !v.is_finite())) {
             return Err(Error::corrupt(format!("{name}: not a finite factor model")));
         }
-        model.diagonal = lone_diagonal(model.gram.get(), dims);
+        model.diagonal = lone_diagonals(model.gram.get(), model.width);
         Ok(model)
     }
 
@@ -139,14 +150,15 @@ impl LoadedIals {
         let dims = self.vectors.dims();
         match dims {
             _ if !self.diagonal.is_empty() => 6 * 2 * n * dims,
-            0..=MAX_FACTORED_DIMS => n * dims * dims / 2 + dims.pow(3) / 3,
-            _ => 20 * (dims * dims + 2 * n * dims),
+            _ if self.is_factored() => n * dims * dims / 2 + dims.pow(3) / 3,
+            _ => 20 * (dims * self.width + 2 * n * dims),
         }
     }
 
     /// Whether systems are factored.
     fn is_factored(&self) -> bool {
-        self.diagonal.is_empty() && self.vectors.dims() <= MAX_FACTORED_DIMS
+        let dims = self.vectors.dims();
+        self.diagonal.is_empty() && self.width == dims && dims <= MAX_FACTORED_DIMS
     }
 
     /// Leaves the user's vector in `scratch.query` and, where systems are factored, the factored one
@@ -161,7 +173,9 @@ impl LoadedIals {
         self.confidences(history, scratch);
         if !self.is_factored() {
             let ChannelScratch { factors, vectors, query, .. } = scratch;
-            gradient::fold_in(&self.system(history, factors), vectors, query);
+            for (model, part) in query.chunks_exact_mut(self.width).enumerate() {
+                gradient::fold_in(&self.system(model, history, factors), vectors, part);
+            }
             return;
         }
         for (&(item, _), &confidence) in history.iter().zip(&scratch.factors) {
@@ -189,17 +203,24 @@ impl LoadedIals {
         }
     }
 
-    /// The system of a history, for conjugate gradients.
-    fn system<'a>(&'a self, items: &'a [(ItemIdx, f32)], weights: &'a [f32]) -> System<'a> {
+    /// The system of a history in one of the models, for conjugate gradients.
+    fn system<'a>(
+        &'a self,
+        model: usize,
+        items: &'a [(ItemIdx, f32)],
+        weights: &'a [f32],
+    ) -> System<'a> {
         let vectors = match self.factors.get() {
             [] => self.vectors.all(),
             given => given,
         };
+        let (width, stride) = (self.width, self.vectors.dims());
         let ground = match &self.diagonal[..] {
-            [] => Ground::Whole(self.gram.get()),
-            diagonal => Ground::Diagonal(diagonal),
+            [] => Ground::Whole(&self.gram.get()[model * width * width..][..width * width]),
+            diagonal => Ground::Diagonal(&diagonal[model * width..][..width]),
         };
-        System { vectors, items, weights, ground, reg: self.reg(items.len()) }
+        let vectors = &vectors[model * width..];
+        System { vectors, stride, items, weights, ground, reg: self.reg(items.len()) }
     }
 
     /// The factors of up to [`BATCH`] items; on the stack, so that nothing is allocated.
@@ -224,14 +245,26 @@ impl LoadedIals {
         if self.is_factored() {
             spd::solve(&scratch.system, solved.len(), &mut solved);
         } else {
-            let system = self.system(history, &scratch.factors);
-            gradient::solve(&system, &mut scratch.vectors, &mut solved);
+            for (model, part) in solved.chunks_exact_mut(self.width).enumerate() {
+                let system = self.system(model, history, &scratch.factors);
+                gradient::solve(&system, &mut scratch.vectors, part);
+            }
         }
         out.extend(history.iter().zip(&scratch.factors).map(|(&(source, _), &confidence)| {
             (source, (1.0 + confidence) * dot(self.factor(source), &solved))
         }));
         scratch.target = solved;
     }
+}
+
+/// Y'Y of every model, one after the other.
+fn grams(model: &IalsModel, width: usize) -> Vec<f32> {
+    let of = |at: usize| {
+        let rows = model.items.data.chunks_exact(model.items.n_cols);
+        let part: Vec<f32> = rows.flat_map(|row| &row[at * width..][..width]).copied().collect();
+        without_rounding(gram(&part, width), width, model.reg)
+    };
+    (0..model.models).flat_map(of).collect()
 }
 
 /// Y'Y of row-major Y, summed in f64 so that the result does not depend on an order of threads.
@@ -264,11 +297,15 @@ fn without_rounding(mut gram: Vec<f32>, dims: usize, reg: f32) -> Vec<f32> {
     gram
 }
 
-/// The diagonal of a matrix that has nothing beside it; else nothing.
-fn lone_diagonal(matrix: &[f32], dims: usize) -> Vec<f32> {
-    let mut beside = matrix.iter().enumerate().filter(|(k, _)| k / dims != k % dims);
-    let is_lone = beside.all(|(_, &v)| v == 0.0);
-    (0..if is_lone { dims } else { 0 }).map(|i| matrix[i * dims + i]).collect()
+/// The diagonals of matrices, one after the other, if they have nothing beside them; else nothing.
+fn lone_diagonals(matrices: &[f32], dims: usize) -> Vec<f32> {
+    let is_diagonal = |k: usize| (k / dims) % dims == k % dims;
+    let mut beside = matrices.iter().enumerate().filter(|(k, _)| !is_diagonal(*k));
+    if beside.any(|(_, &v)| v != 0.0) {
+        return Vec::new();
+    }
+    let diagonal = matrices.iter().enumerate().filter(|(k, _)| is_diagonal(*k));
+    diagonal.map(|(_, &v)| v).collect()
 }
 
 #[cfg(test)]
@@ -281,7 +318,11 @@ mod tests {
         assert_eq!(without_rounding(nearly, 2, 1.0), [4.0, 0.0, 0.0, 9.0]);
         let other = vec![4.0, 1e-3, 1e-3, 9.0];
         assert_eq!(without_rounding(other.clone(), 2, 1.0), other);
-        assert_eq!(lone_diagonal(&[4.0, 0.0, 0.0, 9.0], 2), [4.0, 9.0]);
-        assert!(lone_diagonal(&other, 2).is_empty());
+        assert_eq!(lone_diagonals(&[4.0, 0.0, 0.0, 9.0], 2), [4.0, 9.0]);
+        assert_eq!(
+            lone_diagonals(&[4.0, 0.0, 0.0, 9.0, 1.0, 0.0, 0.0, 2.0], 2),
+            [4.0, 9.0, 1.0, 2.0]
+        );
+        assert!(lone_diagonals(&other, 2).is_empty());
     }
 }

@@ -14,8 +14,10 @@ const AHEAD: usize = 8;
 /// `ground + reg I + sum over the history of weight * y y'`.
 #[derive(Clone, Copy)]
 pub struct System<'a> {
-    /// Vectors of all items, row-major.
+    /// Vectors of all items, row-major; a row may have more numbers than the system.
     pub vectors: &'a [f32],
+    /// Numbers from one row to the next.
+    pub stride: usize,
     /// The history; its own weights are not read.
     pub items: &'a [(u32, f32)],
     /// Weight of each item of the history.
@@ -78,7 +80,7 @@ impl<'a> System<'a> {
 
     #[inline(always)]
     fn row(&self, at: usize, dims: usize) -> &'a [f32] {
-        &self.vectors[self.items[at].0 as usize * dims..][..dims]
+        &self.vectors[self.items[at].0 as usize * self.stride..][..dims]
     }
 
     /// `out = system * x`.
@@ -277,7 +279,14 @@ mod tests {
                     false => Ground::Diagonal(&case.ground),
                 };
                 let (items, weights) = (&case.items[..], &case.weights[..]);
-                let system = System { vectors: &case.vectors, items, weights, ground, reg: 2.0 };
+                let system = System {
+                    vectors: &case.vectors,
+                    stride: dims,
+                    items,
+                    weights,
+                    ground,
+                    reg: 2.0,
+                };
                 let expected = expected(&case, dims, 2.0);
                 let mut found = Vec::new();
                 for level in levels() {
@@ -298,10 +307,16 @@ mod tests {
 
     #[test]
     fn a_given_right_side_is_kept() {
-        let case = case(16, 4, false);
+        let (dims, case) = (16, case(16, 4, false));
         let (ground, weights) = (Ground::Diagonal(&case.ground), &case.weights[..]);
-        let system =
-            System { vectors: &case.vectors, items: &case.items, weights, ground, reg: 1.0 };
+        let system = System {
+            vectors: &case.vectors,
+            stride: dims,
+            items: &case.items,
+            weights,
+            ground,
+            reg: 1.0,
+        };
         let x: Vec<f32> = (0..16).map(|i| i as f32 - 8.0).collect();
         let mut right = vec![0.0; 16];
         system.apply::<simd::Plain<false>>(&x, &mut right);

@@ -104,8 +104,25 @@ pub fn as_trained(seed: u64) -> BundleContents {
     let mut contents = contents(seed);
     let turned = ChannelModel::Ials(turned(ials(48, &mut rng)));
     let dense = ChannelModel::ItemItem(of_bytes(&mut rng));
+    let whole = [ials(48, &mut rng), ials(48, &mut rng)];
+    let mixed = ChannelModel::Ials(side_by_side(&whole));
+    let both = [turned_ials(seed + 3), turned_ials(seed + 4), turned_ials(seed + 5)];
+    let three = ChannelModel::Ials(side_by_side(&both));
     contents.channels.extend([channel("ials_turned", turned), channel("dense", dense)]);
+    contents.channels.extend([channel("ials_mixed", mixed), channel("ials_three", three)]);
     contents
+}
+
+fn turned_ials(seed: u64) -> IalsModel {
+    turned(ials(16, &mut Rng::new(seed)))
+}
+
+/// Models of one kind as one, with the settings of the first.
+fn side_by_side(models: &[IalsModel]) -> IalsModel {
+    let rows = (0..N_ITEMS).flat_map(|i| models.iter().flat_map(move |m| m.items.row(i)));
+    let data: Vec<f32> = rows.copied().collect();
+    let items = Matrix::from_data(N_ITEMS, data.len() / N_ITEMS, data);
+    IalsModel { items, models: models.len(), ..models[0].clone() }
 }
 
 /// The same with factors whose columns are orthogonal, as training leaves them.
@@ -139,6 +156,7 @@ fn of_bytes(rng: &mut Rng) -> ItemItem {
 fn ials(factors: usize, rng: &mut Rng) -> IalsModel {
     IalsModel {
         items: matrix(factors, rng),
+        models: 1,
         alpha: 8.0,
         reg: 3.0,
         reg_exponent: 0.5,
