@@ -17,14 +17,16 @@ mod item_item;
 mod low_rank;
 mod many;
 mod meter;
+mod panelled;
 mod scan;
 mod scratch;
 mod user_user;
 mod vectors;
 
 pub use graph::{GraphChoice, GraphConfig};
-pub use many::{Asking, ManyScratch, PackedChannel, PanelledChannel, Summing};
+pub use many::{Asking, ManyScratch, PackedChannel};
 pub use meter::{Ended, Meter, Stop};
+pub use panelled::{PanelledChannel, Summing};
 pub use scan::Scan;
 pub use scratch::ChannelScratch;
 pub use vectors::VectorIndex;

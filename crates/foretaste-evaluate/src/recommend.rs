@@ -1,13 +1,15 @@
 //! Recommendations to every user of a bundle, for files that others judge or send.
 
+use std::ops::RangeInclusive;
+
 use foretaste_core::{ItemIdx, UserIdx};
 use foretaste_pipeline::{Batch, Query, Scene, Scratch, Snapshot};
 use rayon::prelude::{ParallelIterator, ParallelSlice};
 
 /// Users that are worked on together; bounds the memory of the iterator.
 const BLOCK: usize = 4096;
-/// Users of one task.
-const CHUNK: usize = 64;
+/// Users of one task, where there are enough for all threads.
+const CHUNK: RangeInclusive<usize> = 32..=256;
 
 /// The best `k` items for every user with a past, in order of the users; the work is done in
 /// parallel, a block of users at a time.
@@ -47,7 +49,9 @@ fn block(
         let lists = batch.items(&queries, scratch);
         users.iter().copied().zip(lists).collect::<Vec<_>>()
     };
-    let chunks = users.par_chunks(CHUNK).map_init(Scratch::default, chunk);
+    let evenly = users.len().div_ceil(4 * rayon::current_num_threads());
+    let chunks = users.par_chunks(evenly.clamp(*CHUNK.start(), *CHUNK.end()));
+    let chunks = chunks.map_init(Scratch::default, chunk);
     chunks.collect::<Vec<_>>().into_iter().flatten().collect()
 }
 

@@ -15,8 +15,8 @@ use crate::run::{Request, Scratch, answer, items};
 use crate::{Query, Scene, Snapshot, mask, plan};
 
 /// Requests that are searched together, at most: enough that reading weights and vectors from afar
-/// costs little beside using them, few enough that what is found stays near.
-pub const TILE: usize = 64;
+/// costs little beside using them.
+pub const TILE: usize = 256;
 
 /// A scene of a snapshot made ready for many requests; threads share it.
 pub struct Batch<'a> {
@@ -51,8 +51,8 @@ pub(crate) struct Ahead<'a> {
 pub(crate) enum Found<'a> {
     /// The user's vector and the result of the search.
     Items(&'a Asking),
-    /// The sums of all items.
-    Sums(&'a Summing),
+    /// The result of the search, and sums of further items.
+    Sums(&'a PanelledChannel<'a>, &'a Summing),
 }
 
 /// Makes an answer, or what is wanted of it, of a request and the account of its mask.
@@ -125,7 +125,7 @@ impl<'a> Batch<'a> {
         let work: Vec<StageWork> =
             masked.map(|(request, allowed)| mask::build(request, allowed)).collect();
         self.search(&requests, (&allowed[..requests.len()], many), one, asking);
-        self.sum_up(&requests, summing);
+        self.sum_up(&requests, (&allowed[..requests.len()], asking), summing);
         let answers = requests.iter().zip(work).enumerate().map(|(at, (request, work))| {
             std::mem::swap(&mut one.allowed, &mut allowed[at]);
             let ahead = self.ahead(at, (asking, summing));
@@ -153,28 +153,37 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Sums up all requests' pasts in all channels that are held in bytes.
-    fn sum_up(&self, requests: &[Request<'_>], summing: &mut Vec<Vec<Summing>>) {
+    /// Searches all channels that are held in bytes for all requests, and takes the sums of what
+    /// channels of vectors found.
+    fn sum_up(
+        &self,
+        requests: &[Request<'_>],
+        (allowed, asking): (&[BitSet], &[Vec<Asking>]),
+        summing: &mut Vec<Vec<Summing>>,
+    ) {
         summing.resize_with(self.panelled.len(), Vec::new);
         for ((_, panelled), summing) in self.panelled.iter().zip(summing) {
             summing.resize_with(requests.len(), Summing::default);
-            for (request, summing) in requests.iter().zip(&mut *summing) {
-                summing.ask(known_past(request));
+            for (at, (request, summing)) in requests.iter().zip(&mut *summing).enumerate() {
+                let found = asking.iter().flat_map(|asking| &asking[at].found);
+                let wanted = found.map(|&(item, _)| item);
+                summing.ask(known_past(request), request.proposals(), wanted);
             }
-            panelled.sum(summing);
+            panelled.search(summing, allowed);
         }
     }
 
     /// What is found out for the request `at`.
     fn ahead<'f>(
-        &self,
+        &'f self,
         at: usize,
         (asking, summing): (&'f [Vec<Asking>], &'f [Vec<Summing>]),
     ) -> Vec<Ahead<'f>> {
         let items = self.packed.iter().zip(asking).filter(|(_, asking)| asking[at].wanted > 0);
         let items = items.map(|((channel, _), asking)| (*channel, Found::Items(&asking[at])));
-        let sums = self.panelled.iter().zip(summing).filter(|(_, summing)| summing[at].is_done());
-        let sums = sums.map(|((channel, _), summing)| (*channel, Found::Sums(&summing[at])));
+        let sums = self.panelled.iter().zip(summing).filter(|(_, summing)| summing[at].is_asked());
+        let sums = sums
+            .map(|((channel, panelled), summing)| (*channel, Found::Sums(panelled, &summing[at])));
         items.chain(sums).map(|(channel, found)| Ahead { channel, found }).collect()
     }
 }

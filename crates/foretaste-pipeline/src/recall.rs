@@ -109,7 +109,7 @@ impl Recall for ModelRecall<'_> {
     fn prepare(&self, scratch: &mut ChannelScratch) {
         match self.searched {
             Some(Found::Items(searched)) => scratch.set_vector(&searched.vector),
-            Some(Found::Sums(summed)) => scratch.set_sums(&summed.sums),
+            Some(Found::Sums(..)) => {}
             None if self.asked_with.is_empty() => {}
             None => self.channel.prepare(&self.asked_with, scratch),
         }
@@ -123,18 +123,19 @@ impl Recall for ModelRecall<'_> {
         out: &mut Vec<(ItemIdx, f32)>,
     ) {
         out.clear();
-        if let Some(Found::Items(searched)) = self.searched {
-            out.extend_from_slice(&searched.found);
-        } else if !self.asked_with.is_empty() {
-            self.channel.search_broadly(allowed, (n, self.ef), scratch, out);
+        match self.searched {
+            Some(Found::Items(searched)) => out.extend_from_slice(&searched.found),
+            Some(Found::Sums(_, summed)) => out.extend_from_slice(&summed.found),
+            None if self.asked_with.is_empty() => {}
+            None => self.channel.search_broadly(allowed, (n, self.ef), scratch, out),
         }
     }
 
     fn score(&self, items: &[ItemIdx], scratch: &ChannelScratch, out: &mut [f32]) {
-        if self.asked_with.is_empty() {
-            out.fill(0.0);
-        } else {
-            self.channel.score(items, scratch, out);
+        match self.searched {
+            Some(Found::Sums(panelled, summed)) => panelled.score(summed, items, out),
+            _ if self.asked_with.is_empty() => out.fill(0.0),
+            _ => self.channel.score(items, scratch, out),
         }
     }
 

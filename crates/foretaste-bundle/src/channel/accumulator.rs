@@ -37,18 +37,6 @@ impl Accumulator {
         }
     }
 
-    /// All sums of `0..n`, in whole blocks, for a caller who writes every one of them.
-    pub(crate) fn overwritten(&mut self, n: usize) -> &mut [f32] {
-        let n_blocks = n.div_ceil(BLOCK);
-        if self.touched.len() != n_blocks {
-            self.sums = vec![0.0; n_blocks * BLOCK];
-            self.touched = vec![1; n_blocks];
-        }
-        self.everywhere = true;
-        self.touched.fill(1);
-        &mut self.sums
-    }
-
     fn clear_touched(&mut self) {
         for (block, touched) in self.touched.iter_mut().enumerate() {
             if *touched != 0 {
@@ -89,7 +77,7 @@ impl Accumulator {
     /// Offers every allowed index with a sum other than 0 to `top`, its sum times its scale.
     pub(crate) fn select(&self, allowed: &BitSet, scale: &[f32], top: &mut TopK) {
         let scores = Scores { values: &self.sums, scale, touched: &self.touched };
-        offer_nonzero(&scores, allowed.words(), top);
+        offer_nonzero(&scores, (0, allowed.words()), top);
     }
 }
 
@@ -113,22 +101,6 @@ mod tests {
             let found: Vec<_> = top.drain_sorted().collect();
             assert_eq!(found, [(999, 4.0), (3, 2.5), (500, 1.5)]);
             top.reset(9);
-        }
-    }
-
-    #[test]
-    fn what_is_written_over_leaves_nothing_behind() {
-        let mut sums = Accumulator::default();
-        for n in [100, 100, 1000] {
-            sums.reset(n, 1);
-            sums.add_each(&[3], 1.0);
-            sums.overwritten(n).iter_mut().enumerate().for_each(|(i, v)| *v = i as f32);
-            assert_eq!((sums.get(3), sums.get(99)), (3.0, 99.0));
-            let mut top = TopK::new(1);
-            sums.select(&BitSet::full(n), &[], &mut top);
-            assert_eq!(top.drain_sorted().next(), Some((n as u32 - 1, n as f32 - 1.0)));
-            sums.reset(n, 1000);
-            assert_eq!(sums.get(99), 0.0);
         }
     }
 }

@@ -10,7 +10,7 @@ use foretaste_core::{CsrView, Error, ItemIdx, Result};
 use super::ChannelScratch;
 use crate::contents::ItemItem;
 use crate::format::{Column, SectionReader, SectionWriter};
-use crate::kernels::panel::{MOST_ROWS, Panels, WIDTH, lowest_bit, two_to};
+use crate::kernels::panel::{MOST_ROWS, Panels, lowest_bit, two_to};
 use crate::kernels::simd::prefetch;
 
 /// Entries of the next row that are fetched early; the processor follows from there.
@@ -133,24 +133,6 @@ pub(crate) fn counted(history: &[(ItemIdx, f32)], rows: &mut Vec<u32>) -> Option
         rows.resize(rows.len() + has_room.then_some(times as usize)?, item);
     }
     Some(unit)
-}
-
-/// Sums of one panel, of which the last may be wanted in part.
-#[inline]
-pub(crate) fn sum_panel(
-    panels: &Panels,
-    panel: usize,
-    (rows, unit): (&[u32], f32),
-    out: &mut [f32],
-) {
-    match out.as_chunks_mut::<WIDTH>() {
-        ([whole], []) => panels.sum(panel, rows, unit, whole),
-        _ => {
-            let mut whole = [0.0; WIDTH];
-            panels.sum(panel, rows, unit, &mut whole);
-            out.copy_from_slice(&whole[..out.len()]);
-        }
-    }
 }
 
 /// `n^-exponent`: what scores of a history of `n` items are multiplied by.

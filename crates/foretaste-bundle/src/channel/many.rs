@@ -4,10 +4,8 @@
 use foretaste_core::topk::TopK;
 use foretaste_core::{BitSet, ItemIdx};
 
-use super::item_item::{LoadedItemItem, counted, sum_panel};
 use super::vectors::{VectorIndex, by_bytes, quantise};
 use crate::kernels::pack::{PackedRows, QUERIES, Wanted};
-use crate::kernels::panel::{Panels, WIDTH};
 use crate::kernels::select::BLOCK;
 
 /// A channel of vectors with its bytes packed for many queries.
@@ -15,56 +13,6 @@ use crate::kernels::select::BLOCK;
 pub struct PackedChannel<'a> {
     vectors: &'a VectorIndex,
     rows: &'a PackedRows,
-}
-
-/// A sparse channel that is dense enough to be held in bytes, for the sums of many users.
-#[derive(Debug)]
-pub struct PanelledChannel<'a>(&'a Panels);
-
-/// One user whose sums are wanted.
-#[derive(Debug, Default)]
-pub struct Summing {
-    /// One number per item, in whole blocks of 64, where [`Summing::is_done`].
-    pub sums: Vec<f32>,
-    rows: Vec<u32>,
-    unit: f32,
-}
-
-impl Summing {
-    /// Takes a history (items distinct); an empty one asks for nothing.
-    pub fn ask(&mut self, history: &[(ItemIdx, f32)]) {
-        if let Some(unit) = counted(history, &mut self.rows) {
-            self.unit = unit;
-        } else {
-            self.rows.clear();
-        }
-    }
-
-    /// False where nothing was asked, or the history has weights that only `prepare` can take.
-    pub fn is_done(&self) -> bool {
-        !self.rows.is_empty()
-    }
-}
-
-impl<'a> PanelledChannel<'a> {
-    pub(crate) fn new(model: &'a LoadedItemItem) -> Option<Self> {
-        model.panels().map(Self)
-    }
-
-    /// Sums up the histories that were taken: what `prepare` sums up for one.
-    ///
-    /// # Cost
-    /// One pass over the bytes for all users; n_items / 40 cycles for each item of a history.
-    pub fn sum(&self, users: &mut [Summing]) {
-        let n_sums = self.0.n_columns().next_multiple_of(BLOCK);
-        users.iter_mut().for_each(|user| user.sums.resize(n_sums, 0.0));
-        for panel in 0..self.0.n_panels() {
-            for Summing { sums, rows, unit } in users.iter_mut().filter(|user| user.is_done()) {
-                let to = n_sums.min((panel + 1) * WIDTH);
-                sum_panel(self.0, panel, (rows, *unit), &mut sums[panel * WIDTH..to]);
-            }
-        }
-    }
 }
 
 /// One user of a search of many.

@@ -67,12 +67,6 @@ impl ChannelScratch {
         self.taken = usize::MAX;
     }
 
-    /// Leaves sums of all items as `prepare` would, for `search` and `score`.
-    pub fn set_sums(&mut self, sums: &[f32]) {
-        self.scores.overwritten(sums.len()).copy_from_slice(sums);
-        self.taken = usize::MAX;
-    }
-
     /// The best `n` allowed items by their sums times `scale` (empty: 1), best first.
     pub(crate) fn search_sums(
         &mut self,

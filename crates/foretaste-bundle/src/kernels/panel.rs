@@ -23,6 +23,8 @@ pub const MOST_ROWS: usize = 1 << 16;
 const WORTH: usize = 24;
 /// The largest matrix of bytes.
 const MOST_BYTES: usize = 1 << 26;
+/// Rows between the one that is added and the one that is fetched.
+const AHEAD: usize = 16;
 /// What is added to bytes that stand for integers of both signs.
 const BIAS: i32 = 128;
 
@@ -30,7 +32,6 @@ const BIAS: i32 = 128;
 #[derive(Debug)]
 pub struct Panels {
     n_rows: usize,
-    n_columns: usize,
     n_panels: usize,
     /// By panel, row, line, word.
     bytes: AlignedBytes,
@@ -80,13 +81,7 @@ impl Panels {
                 return None;
             }
         }
-        let n_columns = matrix.n_cols;
-        Some(Self { n_rows, n_columns, n_panels, bytes, bias, scale })
-    }
-
-    /// Number of columns.
-    pub fn n_columns(&self) -> usize {
-        self.n_columns
+        Some(Self { n_rows, n_panels, bytes, bias, scale })
     }
 
     /// Number of panels.
@@ -104,6 +99,19 @@ impl Panels {
     /// When the panel or a row does not exist, or there are more than [`MOST_ROWS`].
     pub fn sum(&self, panel: usize, rows: &[u32], unit: f32, out: &mut [f32; WIDTH]) {
         self.sum_at(level(), (panel, rows), unit, out);
+    }
+
+    /// What [`Panels::sum`] gives for one column.
+    ///
+    /// # Cost
+    /// A byte of each row.
+    ///
+    /// # Panics
+    /// When the column or a row does not exist.
+    pub fn sum_of(&self, column: usize, rows: &[u32], unit: f32) -> f32 {
+        let place = place(column, self.n_rows);
+        let of = |&row: &u32| i32::from(self.bytes[place + row as usize * WIDTH]) - self.bias;
+        rows.iter().map(of).sum::<i32>() as f32 * (self.scale[column] * unit)
     }
 
     fn sum_at(
@@ -207,12 +215,21 @@ fn add_plain(bytes: &[u8], rows: &[u32], partial: &mut Partial) {
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn add_avx512(bytes: &[u8], rows: &[u32], partial: &mut Partial) {
     use std::arch::x86_64::{
-        _mm512_add_epi16, _mm512_loadu_si512, _mm512_setzero_si512, _mm512_srli_epi16,
-        _mm512_storeu_si512,
+        _MM_HINT_T0, _mm_prefetch, _mm512_add_epi16, _mm512_loadu_si512, _mm512_setzero_si512,
+        _mm512_srli_epi16, _mm512_storeu_si512,
     };
     let mut all = [_mm512_setzero_si512(); LINES];
     let mut high = [_mm512_setzero_si512(); LINES];
-    for &row in rows {
+    for (at, &row) in rows.iter().enumerate() {
+        if let Some(&row) = rows.get(at + AHEAD) {
+            for line in 0..LINES {
+                // SAFETY: prefetching reads nothing that the program could see; the row is there.
+                unsafe {
+                    let ahead = bytes.as_ptr().add(row as usize * WIDTH + line * 64);
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                }
+            }
+        }
         for line in 0..LINES {
             // SAFETY: the row has 64 bytes for each line.
             let words = unsafe {
@@ -327,6 +344,8 @@ mod tests {
                         let mut out = [7.0; WIDTH];
                         panels.sum_at(level, (panel, &rows), 0.5, &mut out);
                         assert_eq!(&out, expected, "{level:?}, {n} items, {n_rows} rows");
+                        let one = panels.sum_of(panel * WIDTH + 7, &rows, 0.5);
+                        assert_eq!(one, expected[7], "{n} items, {n_rows} rows");
                     }
                 }
             }

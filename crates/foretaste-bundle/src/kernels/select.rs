@@ -8,7 +8,7 @@ use super::simd::{Kernel, LANES, Simd, vectorised};
 /// Scores that one word of a mask covers.
 pub const BLOCK: usize = 64;
 
-/// Scores of consecutive indices from 0, in whole blocks.
+/// Scores of consecutive indices, in whole blocks.
 pub struct Scores<'a> {
     /// The scores; the last block may be padded with anything that `allowed` leaves out.
     pub values: &'a [f32],
@@ -18,12 +18,13 @@ pub struct Scores<'a> {
     pub touched: &'a [u8],
 }
 
-/// Offers every index of `allowed` (one word per block) with a score other than 0 to `top`.
+/// Offers every index of `allowed` (one word per block) with a score other than 0 to `top`; the
+/// first bit stands for the index `first`.
 ///
 /// # Panics
 /// When there are fewer values than words x 64.
-pub fn offer_nonzero(scores: &Scores<'_>, allowed: &[u64], top: &mut TopK) {
-    vectorised(Offer { scores, allowed, top });
+pub fn offer_nonzero(scores: &Scores<'_>, (first, allowed): (u32, &[u64]), top: &mut TopK) {
+    vectorised(Offer { scores, first, allowed, top });
 }
 
 /// Offers the indices `first..first + 64` that are in `word` to `top`.
@@ -34,6 +35,7 @@ pub fn offer_block(values: &[i32; BLOCK], word: u64, first: u32, top: &mut TopK)
 
 struct Offer<'a> {
     scores: &'a Scores<'a>,
+    first: u32,
     allowed: &'a [u64],
     top: &'a mut TopK,
 }
@@ -42,7 +44,7 @@ impl Kernel for Offer<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self { scores, allowed, top } = self;
+        let Self { scores, first, allowed, top } = self;
         let (values, _) = scores.values.as_chunks::<BLOCK>();
         if scores.scale.is_empty() {
             top.expect(bound::<S>(scores, allowed, top.k()));
@@ -68,7 +70,7 @@ impl Kernel for Offer<'_> {
                 let bit = rest.trailing_zeros() as usize;
                 rest &= rest - 1;
                 let factor = scale.get(bit).copied().unwrap_or(1.0);
-                top.push((at * BLOCK + bit) as u32, values[bit] * factor);
+                top.push(first + (at * BLOCK + bit) as u32, values[bit] * factor);
             }
         }
     }
@@ -169,7 +171,7 @@ mod tests {
                 let mut top = TopK::new(60);
                 let scores = Scores { values: &values, scale, touched: &[] };
                 let allowed = allowed.words();
-                vectorised_at(level, Offer { scores: &scores, allowed, top: &mut top });
+                vectorised_at(level, Offer { scores: &scores, first: 0, allowed, top: &mut top });
                 assert_eq!(top.drain_sorted().collect::<Vec<_>>(), expected, "{level:?}");
             }
         }
@@ -194,7 +196,10 @@ mod tests {
                     let mut top = TopK::new(k);
                     let scores = Scores { values: &values, scale: &[], touched: &[] };
                     let allowed = allowed.words();
-                    vectorised_at(level, Offer { scores: &scores, allowed, top: &mut top });
+                    vectorised_at(
+                        level,
+                        Offer { scores: &scores, first: 0, allowed, top: &mut top },
+                    );
                     let found: Vec<_> = top.drain_sorted().collect();
                     assert_eq!(found, expected, "{level:?}: {k} of {n}");
                 }
@@ -206,8 +211,8 @@ mod tests {
     fn untouched_blocks_and_masked_indices_are_passed_over() {
         let (values, mut top) = (vec![1f32; 128], TopK::new(200));
         let scores = Scores { values: &values, scale: &[], touched: &[0, 1] };
-        offer_nonzero(&scores, &[u64::MAX, 0b101], &mut top);
-        assert_eq!(top.drain_sorted().collect::<Vec<_>>(), [(64, 1.0), (66, 1.0)]);
+        offer_nonzero(&scores, (100, &[u64::MAX, 0b101]), &mut top);
+        assert_eq!(top.drain_sorted().collect::<Vec<_>>(), [(164, 1.0), (166, 1.0)]);
         let integers = std::array::from_fn(|i| i as i32);
         offer_block(&integers, 0b11 << 62, 640, &mut top);
         assert_eq!(top.drain_sorted().collect::<Vec<_>>(), [(703, 63.0), (702, 62.0)]);

@@ -244,20 +244,24 @@ fn sums_of_many_are_those_of_one() {
     let channel = bundle.channels().iter().find(|c| c.name() == "dense").unwrap();
     let panelled = channel.panelled().expect("weights of eight bits");
     let mut users: Vec<Summing> = histories.iter().map(|_| Summing::default()).collect();
-    users.iter_mut().zip(&histories).for_each(|(user, x)| user.ask(x));
-    panelled.sum(&mut users);
-    let mut n_done = 0;
-    for (user, x) in users.iter().zip(&histories).filter(|(user, _)| user.is_done()) {
-        let (mut one, mut many) = (ChannelScratch::default(), ChannelScratch::default());
-        channel.prepare(x, &mut one);
-        many.set_sums(&user.sums);
+    let wanted = || (0..N_ITEMS as ItemIdx).rev().filter(|i| i % 4 != 1);
+    users.iter_mut().zip(&histories).for_each(|(user, x)| user.ask(x, 9, wanted()));
+    let mut allowed = BitSet::full(N_ITEMS);
+    (0..N_ITEMS as u32).filter(|i| i % 5 == 0).for_each(|i| assert!(allowed.remove(i)));
+    panelled.search(&mut users, &vec![allowed.clone(); histories.len()]);
+    let mut n_asked = 0;
+    for (user, x) in users.iter().zip(&histories).filter(|(user, _)| user.is_asked()) {
+        let (mut scratch, mut found) = (ChannelScratch::default(), Vec::new());
+        channel.prepare(x, &mut scratch);
+        channel.search(&allowed, 9, &mut scratch, &mut found);
+        assert_eq!(user.found, found, "{} items", x.len());
         let mut scores = [vec![0.0; N_ITEMS], vec![0.0; N_ITEMS]];
-        channel.score(&all, &one, &mut scores[0]);
-        channel.score(&all, &many, &mut scores[1]);
+        channel.score(&all, &scratch, &mut scores[0]);
+        panelled.score(user, &all, &mut scores[1]);
         assert_eq!(scores[0], scores[1], "{} items", x.len());
-        n_done += 1;
+        n_asked += 1;
     }
-    assert_eq!(n_done, 3, "one item, equal weights, weights of halves; not weights of any size");
+    assert_eq!(n_asked, 3, "one item, equal weights, weights of halves; not weights of any size");
     let other = bundle.channels().iter().find(|c| c.name() == "knn").unwrap();
     assert!(other.panelled().is_none());
 }
