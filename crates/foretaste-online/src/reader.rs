@@ -56,7 +56,7 @@ impl std::fmt::Debug for Asking<'_> {
 }
 
 /// All sets, fixed for as long as the reader is held.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FeatureReader {
     tables: Vec<FeatureTable>,
     last: Option<LastEvents>,
@@ -65,6 +65,13 @@ pub struct FeatureReader {
     /// Where items stand in the sets about items or pairs, in their order, and in the last events.
     items: Directory,
     key: u64,
+}
+
+/// Nothing is published: there are features of the moment alone.
+impl Default for FeatureReader {
+    fn default() -> Self {
+        Self::new(Vec::new(), None)
+    }
 }
 
 impl FeatureReader {

@@ -14,6 +14,7 @@ use crate::bundles::{Bundles, Live};
 use crate::config::{ServeConfig, millis};
 use crate::cpu::{CpuPool, Refused};
 use crate::external::Externals;
+use crate::features::Features;
 use crate::http::problem::Problem;
 use crate::ladder::Ladder;
 use crate::live::erased::Erased;
@@ -38,6 +39,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) bundles: Arc<Bundles>,
+    pub(crate) features: Features,
     pub(crate) recent: Arc<Recent>,
     pub(crate) erased: Erased,
     pub(crate) ready: Arc<ReadyAnswers>,
@@ -114,6 +116,7 @@ impl App {
             readiness: watch::Sender::new(false),
             rebuilt_through: rebuilt.through_seq,
             log_events: AtomicU64::new(store.log_events()?),
+            features: Features::new(&config.features, Arc::clone(&metrics)),
             bundles: Arc::new(bundles),
             replicas: Replicas::new(ready.cache().is_shared()),
             config,

@@ -204,7 +204,8 @@ impl Bundles {
     }
 }
 
-fn reason_of(kind: ErrorKind) -> &'static str {
+/// A failure to open what was published, as a label.
+pub(crate) fn reason_of(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::NotFound => "not_found",
         ErrorKind::Corrupt => "corrupt",

@@ -10,6 +10,7 @@ use foretaste_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::external::{self, config::ExternalConfig};
+use crate::features::FeaturesConfig;
 use crate::http::cors;
 
 /// The section `[serve]` of the configuration.
@@ -67,6 +68,8 @@ pub struct ServeConfig {
     pub cors_origins: Vec<String>,
     /// Bounds on clients and on shutting down.
     pub timeouts: Timeouts,
+    /// Published features.
+    pub features: FeaturesConfig,
     /// Channels outside of the process; they have a section of their own, `[channels]`.
     #[serde(skip)]
     pub channels: BTreeMap<String, ExternalConfig>,
@@ -100,6 +103,7 @@ impl Default for ServeConfig {
             server_timing: false,
             cors_origins: Vec::new(),
             timeouts: Timeouts::default(),
+            features: FeaturesConfig::default(),
             channels: BTreeMap::new(),
             cache: CacheConfig::default(),
         }
@@ -133,6 +137,7 @@ impl ServeConfig {
                 ));
             }
         }
+        self.features.check()?;
         cors::check(&self.cors_origins)?;
         external::config::check(&self.channels)?;
         self.cache.check()

@@ -6,6 +6,7 @@
 mod cache;
 mod external;
 mod extract;
+mod features;
 mod quality;
 mod store;
 
@@ -24,6 +25,7 @@ pub(crate) use cache::CacheMetrics;
 pub(crate) use external::{CalledLabels, ExternalMetrics};
 pub(crate) use extract::ExtractMetrics;
 pub use extract::SourceFigures;
+pub(crate) use features::FeatureMetrics;
 pub use quality::QualityFigures;
 pub(crate) use quality::QualityMetrics;
 pub(crate) use store::StoreMetrics;
@@ -106,6 +108,7 @@ pub(crate) struct Metrics {
     pub(crate) cache: CacheMetrics,
     pub(crate) external: ExternalMetrics,
     pub(crate) extract: ExtractMetrics,
+    pub(crate) features: FeatureMetrics,
     pub(crate) quality: QualityMetrics,
     pub(crate) store: StoreMetrics,
     resident_bytes: Gauge,
@@ -142,6 +145,7 @@ impl Metrics {
             cache: CacheMetrics::default(),
             external: ExternalMetrics::new(),
             extract: ExtractMetrics::default(),
+            features: FeatureMetrics::default(),
             quality: QualityMetrics::default(),
             store: StoreMetrics::default(),
             resident_bytes: Gauge::default(),
@@ -151,6 +155,7 @@ impl Metrics {
         metrics.cache.register(&mut metrics.registry);
         metrics.external.register(&mut metrics.registry);
         metrics.extract.register(&mut metrics.registry);
+        metrics.features.register(&mut metrics.registry);
         metrics.quality.register(&mut metrics.registry);
         metrics.store.register(&mut metrics.registry);
         Arc::new(metrics)

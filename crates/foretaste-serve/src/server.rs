@@ -79,6 +79,7 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || {
             let app = App::open(config, store, bundles_root, scenes)?;
             follow(&app);
+            take_up_features(&app);
             app.note_readiness();
             let app = Arc::new(app);
             keep_warm(&app);
@@ -134,6 +135,7 @@ impl Server {
         }
         let background = [
             tokio::spawn(watch_bundles(Arc::clone(&app))),
+            tokio::spawn(watch_features(Arc::clone(&app))),
             tokio::spawn(publish_trends(Arc::clone(&app))),
             tokio::spawn(keep_cache_within_budget(Arc::clone(&app))),
             tokio::spawn(share_cache(Arc::clone(&app))),
@@ -215,6 +217,24 @@ fn follow(app: &App) {
         }
         Ok(false) => {}
         Err(error) => warn!(%error, "the current bundle cannot be taken up"),
+    }
+}
+
+async fn watch_features(app: Arc<App>) {
+    let mut tick = ticks(app.config.features.check_ms);
+    loop {
+        tick.tick().await;
+        let app = Arc::clone(&app);
+        if tokio::task::spawn_blocking(move || take_up_features(&app)).await.is_err() {
+            warn!("looking for published features panicked");
+        }
+    }
+}
+
+/// Takes up what was published; sets that fail are logged and counted where that happens.
+fn take_up_features(app: &App) {
+    if let Err(error) = app.features.follow() {
+        warn!(%error, "published features cannot be looked at");
     }
 }
 

@@ -79,6 +79,12 @@ impl Run {
         self.data.join("bundles")
     }
 
+    /// Folder of published features.
+    pub fn online(&self) -> PathBuf {
+        let folder = &self.config.serve.features.folder;
+        if folder.as_os_str().is_empty() { self.data.join("online") } else { folder.clone() }
+    }
+
     /// Folder of evaluation and tuning reports.
     pub fn reports(&self) -> PathBuf {
         self.data.join("reports")

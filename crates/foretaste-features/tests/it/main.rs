@@ -5,6 +5,7 @@
 mod building;
 mod copying;
 mod market;
+mod online;
 mod pairs;
 mod past;
 mod places;

@@ -10,7 +10,7 @@ use foretaste_features::{Checked, Grid, RowsRequest, build, rows};
 
 use crate::market::{Market, Values, assert_same, read};
 
-async fn training_rows(
+pub async fn training_rows(
     market: &Market,
     sets: &[Checked],
     request: &RowsRequest,

@@ -208,7 +208,14 @@ pub(crate) fn pairs(attributes: &BTreeMap<String, String>) -> Vec<String> {
     attributes.iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
-async fn body_of<T: DeserializeOwned + Default>(app: &App, request: Request) -> Result<T, Problem> {
+/// The body of a request, as JSON; an empty one is the default.
+///
+/// # Errors
+/// 400, 408, 413 or 415 for what is malformed or beyond its bounds.
+pub(crate) async fn body_of<T: DeserializeOwned + Default>(
+    app: &App,
+    request: Request,
+) -> Result<T, Problem> {
     body::expect_json(request.headers())?;
     let patience = millis(app.config.timeouts.body_ms);
     let bytes = body::read(request.into_body(), LIMITS.body_bytes, patience).await?;

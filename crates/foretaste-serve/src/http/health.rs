@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::random_hex;
 use super::problem::Problem;
-use crate::app::App;
+use crate::app::{App, now_ms};
 
 type Shared = State<Arc<App>>;
 
@@ -60,6 +60,7 @@ pub(crate) async fn metrics(State(app): Shared) -> Result<Response, Problem> {
     // refused when there are too many, which is when these figures are wanted most.
     let exposed = app.on_store_thread(|app, store| {
         app.metrics.cache.take_over(&app.ready.cache().stats());
+        app.features.show(now_ms());
         app.metrics.store.show(store.pools(), store.reads());
         app.metrics.expose()
     });

@@ -26,6 +26,7 @@ pub(crate) mod computing;
 pub(crate) mod cors;
 mod encoding;
 pub(crate) mod envelope;
+pub(crate) mod features;
 pub(crate) mod health;
 pub(crate) mod ids;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::admin::{self, BundleCard, BundleChoice, BundleShelf};
 use super::asked::{self, BatchAnswer, BatchBody, RecommendBody, SessionBody};
 use super::batch;
 use super::browse::{self, ItemList, UserList};
+use super::features::{self, FeatureAnswer, FeatureCatalogue, FeaturesBody};
 use super::health::{self, Alive, Ready};
 use super::recommend;
 use super::records::{EventRecord, ItemPatch, ItemRecord, UserPatch, UserRecord, Written};
@@ -20,7 +21,8 @@ const DELETE: Method = Method::DELETE;
 
 /// Every route of the server.
 pub(crate) fn routes() -> Vec<Route> {
-    [writes(), records(), answers(), lists(), operations(), admin()].into_iter().flatten().collect()
+    let all = [writes(), records(), answers(), lists(), features(), operations(), admin()];
+    all.into_iter().flatten().collect()
 }
 
 fn writes() -> Vec<Route> {
@@ -124,6 +126,22 @@ fn lists() -> Vec<Route> {
         Route::new(GET, users, ("browse_users", "Find users of the bundle"), browse::users)
             .params(&browse::BROWSE)
             .gives::<UserList>(),
+    ]
+}
+
+fn features() -> Vec<Route> {
+    let path = "/v1/features";
+    vec![
+        Route::new(GET, path, ("list_features", "Published feature sets"), features::catalogue)
+            .gives::<FeatureCatalogue>(),
+        Route::new(
+            POST,
+            path,
+            ("read_features", "Features of a user and of items, in one read"),
+            features::read,
+        )
+        .takes::<FeaturesBody>()
+        .gives::<FeatureAnswer>(),
     ]
 }
 

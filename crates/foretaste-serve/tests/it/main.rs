@@ -8,6 +8,7 @@ mod client;
 mod contract;
 mod deadline;
 mod external;
+mod features;
 mod grpc;
 mod limits;
 mod memory;

@@ -19,6 +19,7 @@ use crate::run::{Run, shown};
 pub mod args;
 mod compute;
 pub mod keys;
+mod publish;
 mod rows;
 mod sync;
 mod tidy;
@@ -61,6 +62,7 @@ pub fn run(run: &Run, command: &FeaturesCommand) -> Result<()> {
         FeaturesCommand::List => Work::start(run)?.list(),
         FeaturesCommand::Check => Work::start(run)?.check(),
         FeaturesCommand::Build(args) => compute::run(&Work::start(run)?, args),
+        FeaturesCommand::Publish(args) => publish::run(&Work::start(run)?, args),
         FeaturesCommand::Show(args) if args.name == MOMENT => {
             show_moment(run);
             Ok(())
@@ -207,7 +209,7 @@ fn show_moment(run: &Run) {
     let columns = || moment::NAMES.iter().zip(moment::DESCRIPTIONS);
     let value = columns().map(|(name, text)| json!({ "name": name, "description": text }));
     run.print(&json!({ "columns": value.collect::<Vec<_>>() }), || {
-        let head = "of the moment, in training rows only; they have no table\n".to_owned();
+        let head = "of the moment, in training rows and requests; they have no table\n".to_owned();
         columns().fold(head, |all, (name, text)| format!("{all}  {name:<28} {text}\n"))
     });
 }

@@ -52,11 +52,12 @@ pub fn run(run: Run, args: &ServeArgs) -> Result<()> {
 /// Serves with a store that is already open; follows databases where that is asked.
 pub fn serve(
     run: &Run,
-    config: ServeConfig,
+    mut config: ServeConfig,
     (store, extraction): (Arc<dyn Store>, Option<Extraction>),
     on_bound: impl FnOnce(Addresses),
 ) -> Result<()> {
     let scenes = Scenes::new(run.config.scenes.clone())?;
+    config.features.folder = run.online();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;

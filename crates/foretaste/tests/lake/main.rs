@@ -9,6 +9,7 @@
 mod cluster;
 mod failures;
 mod flow;
+mod online;
 #[allow(dead_code, reason = "the tests of other commands use more of it")]
 #[path = "../commands/program.rs"]
 mod program;

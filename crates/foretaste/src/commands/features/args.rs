@@ -26,6 +26,8 @@ pub enum FeaturesCommand {
     Check,
     /// Fill the lake, then compute values or bring them up to date
     Build(BuildArgs),
+    /// Make computed values readable for a server, as `build` does at its end
+    Publish(PublishArgs),
     /// A feature set with its columns, and some of its values
     Show(ShowArgs),
     /// Training rows: events with the features as they were before each of them
@@ -67,6 +69,23 @@ pub struct BuildArgs {
     /// Only sets whose values are older than their TTL
     #[arg(long)]
     pub due: bool,
+    /// Compute only; what a server reads stays as it is
+    #[arg(long)]
+    pub no_publish: bool,
+}
+
+/// Flags of `features publish`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Values become immutable files in the folder [serve.features] names; a running server takes them up
+within a second. A set whose values are published already is not written again.
+
+Example:
+  foretaste features publish user_activity")]
+pub struct PublishArgs {
+    /// Names of feature sets [default: all that are built; those no longer defined are taken back]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
 }
 
 /// Flags of `features show`.

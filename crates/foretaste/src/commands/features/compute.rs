@@ -8,8 +8,9 @@ use foretaste_features::{Built, Checked, Mode, as_of, build};
 use serde_json::json;
 
 use super::args::BuildArgs;
+use super::publish::{self, Line, Publication};
 use super::{Work, sync, time, time_text};
-use crate::run::now_ms;
+use crate::run::{now_ms, shown};
 
 /// What `--as-of` takes beside a time.
 const LATEST: &str = "latest";
@@ -20,6 +21,7 @@ pub fn run(work: &Work<'_>, args: &BuildArgs) -> Result<()> {
     let sets = catalogue.chosen(&args.names)?;
     let fixed_ms = args.as_of.as_ref().filter(|text| *text != LATEST).map(|text| time(text));
     let fixed_ms = fixed_ms.transpose()?;
+    let began_ms = now_ms()?;
     let synced = (!args.no_sync).then(|| sync::sync(work)).transpose()?;
     let inputs = work.inputs()?;
     let as_of_ms = match (fixed_ms, &args.as_of) {
@@ -31,31 +33,47 @@ pub fn run(work: &Work<'_>, args: &BuildArgs) -> Result<()> {
     let chosen = sets.iter().map(|set| Ok((set, !args.due || is_due(work, set, as_of_ms)?)));
     let chosen = chosen.collect::<Result<Vec<_>>>()?;
     let sets: Vec<&Checked> = chosen.into_iter().filter_map(|(s, due)| due.then_some(s)).collect();
-    let built = compute(work, &sets, (&inputs, as_of_ms))?;
-    work.run.print(&json!({ "synced": synced, "as_of_ms": as_of_ms, "sets": built }), || {
+    let publication = match args.no_publish {
+        true => None,
+        false => Some(Publication::begin(work, synced.as_ref().map(|_| began_ms))?),
+    };
+    let (built, published) = compute(work, &sets, (&inputs, as_of_ms, publication.as_ref()))?;
+    if let Some(publication) = publication {
+        publication.tidy(&args.names, &catalogue.chosen(&[])?)?;
+    }
+    let value = json!({
+        "synced": synced, "as_of_ms": as_of_ms, "sets": built, "published": published
+    });
+    work.run.print(&value, || {
         let synced = synced.as_ref().map(ToString::to_string).unwrap_or_default();
         let lines = built.iter().map(|built| format!("{:<20} {}\n", built.name, how(built)));
-        let lines: String = lines.collect();
-        synced + &lines + &stale(&sets, &inputs, as_of_ms).unwrap_or_default()
+        let mut text = synced + &lines.collect::<String>();
+        if !published.is_empty() {
+            text += &publish::said(&published, &shown(&work.run.online()));
+        }
+        text + &stale(&sets, &inputs, as_of_ms).unwrap_or_default()
     });
     Ok(())
 }
 
+/// Computes each set and publishes it at once; last events come last.
 fn compute(
     work: &Work<'_>,
     sets: &[&Checked],
-    (inputs, as_of_ms): (&Inputs, TimeMs),
-) -> Result<Vec<Built>> {
+    (inputs, as_of_ms, publication): (&Inputs, TimeMs, Option<&Publication<'_>>),
+) -> Result<(Vec<Built>, Vec<Line>)> {
     let (engine, progress) = (work.engine()?, &work.run.progress);
-    let mut done = Vec::new();
+    let (mut done, mut published) = (Vec::new(), Vec::new());
     for (at, set) in sets.iter().enumerate() {
         let task = format!("{} ({} of {})", set.definition.name, at + 1, sets.len());
         progress.start(&task, None, "rows");
         let built = work.runtime.block_on(build(&work.lake, &engine, set, (inputs, as_of_ms)));
         progress.finish();
         done.push(built?);
+        published.extend(publication.map(|p| p.set(&set.definition)).transpose()?);
     }
-    Ok(done)
+    published.extend(publication.map(|p| p.last_events(inputs)).transpose()?);
+    Ok((done, published))
 }
 
 fn is_due(work: &Work<'_>, set: &Checked, as_of_ms: TimeMs) -> Result<bool> {

@@ -56,7 +56,7 @@ pub fn pairs(work: &Work<'_>, args: &PairsArgs) -> Result<()> {
 }
 
 /// Kinds that are no sign of taste: what a user was shown and did not do.
-fn passive_kinds(work: &Work<'_>) -> Vec<String> {
+pub fn passive_kinds(work: &Work<'_>) -> Vec<String> {
     let kinds = work.run.config.events.kinds.iter();
     kinds.filter(|(_, weight)| **weight == 0.0).map(|(kind, _)| kind.clone()).collect()
 }
