@@ -142,9 +142,9 @@ pub struct LowRank {
 /// Factors with fold-in: with `n` entries in `x` and confidences
 /// `c_i = alpha * x_i * input_weight_i * (n / mean_degree)^-user_exponent`,
 /// `u = (Y'Y + sum_i c_i y_i y_i' + reg * (n / mean_degree)^reg_exponent I)^-1 sum_i (1 + c_i) y_i`
-/// and `raw_j = output_scale_j * u . y_j`. With several `models`, a row of `items` is the vectors of
-/// an item in each of them, one after the other; each gives the user a vector of its own, and `raw_j`
-/// is the sum over all.
+/// and `raw_j = output_scale_j * u . y_j`. With several `models`, a row of `items` is the vectors
+/// of an item in each of them, one after the other; each gives the user a vector of its own, and
+/// `raw_j` is the sum over all.
 ///
 /// # Source
 /// Hu, Koren, Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008.

@@ -17,6 +17,9 @@ pub const CHANNELS: [&str; 6] = ["item_item", "ease", "spectral", "ials", "user_
 
 /// Observations above which one model of iALS has to do.
 const MOST_FOR_MODELS: usize = 5_000_000;
+/// Bytes that the vectors of several models of iALS may have: below those from which on catalogues
+/// get a graph.
+const BYTES_OF_MODELS: usize = 32 << 20;
 /// Density above which a matrix of interactions counts as dense.
 const DENSE: f64 = 0.01;
 
@@ -138,6 +141,8 @@ impl TrainConfig {
         let channels = if self.channels.is_empty() { names } else { self.channels.clone() };
         let ease_is_dense = r.n_cols <= ease::MAX_ITEMS;
         let seed = self.seed;
+        let ials = IalsConfig { seed, ..self.ials.unwrap_or_else(|| default_ials(accurate, r)) };
+        let models = self.ials_models.unwrap_or_else(|| default_models(accurate, r, ials.factors));
         Ok(Resolved {
             channels,
             blend,
@@ -148,11 +153,8 @@ impl TrainConfig {
                 seed,
                 ..self.spectral.unwrap_or_else(|| default_spectral(accurate, r))
             },
-            ials: IalsConfig { seed, ..self.ials.unwrap_or_else(|| default_ials(accurate, r)) },
-            ials_models: self
-                .ials_models
-                .unwrap_or_else(|| default_models(accurate, r))
-                .clamp(1, 8),
+            ials,
+            ials_models: models.clamp(1, 8),
             ials_output_exponent: self.ials_output_exponent,
             user_user: self.user_user.unwrap_or_default(),
             content: ContentConfig { seed, ..self.content.unwrap_or_default() },
@@ -234,24 +236,34 @@ fn default_ials(accurate: bool, r: &Csr) -> IalsConfig {
     }
 }
 
-/// What a random start does to the factors costs `accurate` more than two further fits, until there
-/// are so many observations that it does little and fits take minutes.
-fn default_models(accurate: bool, r: &Csr) -> usize {
-    if accurate && r.nnz() <= MOST_FOR_MODELS { 3 } else { 1 }
+/// A random start costs `accurate` more than two further fits do. There are as many as a search reads
+/// whole at little cost, and one where so many observations leave little to chance.
+fn default_models(accurate: bool, r: &Csr, factors: usize) -> usize {
+    if !accurate || r.nnz() > MOST_FOR_MODELS {
+        return 1;
+    }
+    (BYTES_OF_MODELS / (r.n_cols * factors).max(1)).clamp(1, 3)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn models_for(n_items: usize) -> usize {
+        let r = Csr::empty(10, n_items);
+        TrainConfig::profile("accurate").unwrap().resolve(&r).unwrap().ials_models
+    }
+
     #[test]
     fn profiles_and_their_rules() {
         let sparse = Csr::empty(10, 41_000);
         let accurate = TrainConfig::profile("accurate").unwrap().resolve(&sparse).unwrap();
         assert_eq!((accurate.spectral.factors, accurate.ials.factors), (512, 256));
+        assert_eq!((accurate.ials_models, models_for(100_000), models_for(3_000)), (3, 1, 3));
         assert!(!accurate.ease_is_dense && accurate.channels.len() == 4);
         let small = TrainConfig::profile("fast").unwrap().resolve(&Csr::empty(9, 3700)).unwrap();
         assert_eq!((small.spectral.factors, small.ials.factors), (128, 64));
+        assert_eq!(small.ials_models, 1);
         assert!(small.ease_is_dense);
         let full = Csr::from_rows(40, vec![(0..40).map(|i| (i, 1.0)).collect(); 2_000]);
         let dense = TrainConfig::profile("accurate").unwrap().resolve(&full).unwrap();

@@ -65,6 +65,31 @@ fn every_sparse_channel_recovers_the_planted_groups() {
     }
 }
 
+#[test]
+fn accurate_sums_models_of_other_starts_and_the_first_is_that_of_one_alone() {
+    let data = data();
+    let input =
+        TrainInput { interactions: &data.interactions, items: &data.items, users: &data.users };
+    let models_of = |models| {
+        let config = TrainConfig { channels: vec!["ials".to_owned()], ..all_channels() };
+        let config = TrainConfig { ials_models: models, ..config };
+        let channel = fit_channels(&input, &config, &NoProgress).unwrap().remove(0);
+        let ChannelModel::Ials(model) = channel.model else { panic!("factors") };
+        (model, channel.scale)
+    };
+    let ((one, scale), (three, sum_scale)) = (models_of(Some(1)), models_of(None));
+    assert_eq!((one.models, three.models), (1, 3));
+    assert_eq!(three.items.n_cols, 3 * one.items.n_cols);
+    let k = one.items.n_cols;
+    for i in 0..N_ITEMS {
+        let parts: Vec<&[f32]> = three.items.row(i).chunks(k).collect();
+        assert_eq!(parts[0], one.items.row(i));
+        assert!(parts[1] != parts[0] && parts[2] != parts[1], "item {i}");
+    }
+    // All three say nearly the same, so the scale of the sum is about three times that of one.
+    assert!((2.5..=3.1).contains(&(sum_scale / scale)), "{scale} {sum_scale}");
+}
+
 /// Users and items in another order, with their ids.
 fn permuted(data: &Data, seed: u64) -> (Data, Vec<u32>) {
     let mut rng = Rng::new(seed);
