@@ -58,7 +58,16 @@ pub struct Publisher {
     root: PathBuf,
     now_ms: TimeMs,
     /// Held until the end.
-    _lock: fs_err::File,
+    lock: fs_err::File,
+}
+
+impl Drop for Publisher {
+    /// Closing alone would not do: a process that is being started has the open file, too, until it
+    /// begins.
+    fn drop(&mut self) {
+        // What cannot be unlocked is unlocked by the end of the process.
+        let _ = self.lock.file().unlock();
+    }
 }
 
 impl Publisher {
@@ -71,7 +80,7 @@ impl Publisher {
         let options = fs_err::OpenOptions::new().create(true).truncate(false).write(true).clone();
         let lock = options.open(root.join(LOCK))?;
         match lock.file().try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), now_ms, _lock: lock }),
+            Ok(()) => Ok(Self { root: root.to_owned(), now_ms, lock }),
             Err(TryLockError::WouldBlock) => {
                 let text = "is being published to by another process; try again when it is done";
                 let text = format!("{}: {text}", root.display());

@@ -150,7 +150,7 @@ impl FeatureReader {
     /// `Internal` for a plan of another reader.
     ///
     /// # Cost
-    /// A lookup for each item and set about items or pairs, and writing the block; for features of
+    /// A lookup for each item, a row for each item and set, and writing the block; for features of
     /// the moment a look at 256 events for each item.
     pub fn read(&self, plan: &Plan, asking: &Asking<'_>, block: &mut Block) -> Result<()> {
         if plan.key != self.key {
@@ -160,6 +160,9 @@ impl FeatureReader {
         block.width = width;
         block.sets.clear();
         block.values.clear();
+        if width == 0 {
+            return Ok(()); // All its names are those of sets published later.
+        }
         let mut first = vec![f32::NAN; width];
         for part in self.parts_about(plan, Entity::User) {
             self.read_user(part, asking, (&mut first, &mut block.sets));

@@ -245,3 +245,23 @@ fn items_that_only_some_sets_know_are_found_in_each() {
         assert_eq!(block.row(n)[4], f32::from(u8::from(met)), "{item}");
     }
 }
+
+#[test]
+fn a_name_that_two_sets_have_is_that_of_the_one_published_last() {
+    let folder = tempdir().unwrap();
+    for (set, plus, at) in [("a", 1.0, 2), ("b", 5.0, 1)] {
+        let publisher = Publisher::open(folder.path(), NOW + at).unwrap();
+        let draft = numbered(Entity::Item, "x", (3, plus));
+        publisher.values(&head(set, NOW), &draft).unwrap();
+    }
+    let reader = reader(folder.path());
+    let mut block = Block::default();
+    let asking = Asking { items: &["2"], ..asking() };
+    let mut read = |plan: &Plan| {
+        reader.read(plan, &asking, &mut block).unwrap();
+        block.values().to_vec()
+    };
+    assert_eq!(read(&Plan::new(&reader, &[], &["x".into()]).unwrap()), [3.0]);
+    assert_eq!(read(&Plan::new(&reader, &["b".into()], &[]).unwrap()), [0.0; 0]);
+    assert_eq!(reader.whole().columns().len(), 14, "and is there once");
+}
