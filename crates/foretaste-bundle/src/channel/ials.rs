@@ -161,8 +161,8 @@ impl LoadedIals {
         self.diagonal.is_empty() && self.width == dims && dims <= MAX_FACTORED_DIMS
     }
 
-    /// Leaves the user's vector in `scratch.query` and, where systems are factored, the factored
-    /// system in `scratch.system`.
+    /// Leaves the user's vector in `scratch.query` and, where systems are factored, the factor in
+    /// `scratch.system`.
     pub(crate) fn prepare(&self, history: &[(ItemIdx, f32)], scratch: &mut ChannelScratch) {
         let dims = self.vectors.dims();
         scratch.query.clear();

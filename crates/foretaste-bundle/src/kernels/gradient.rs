@@ -248,14 +248,12 @@ mod tests {
 
     /// By a factored matrix.
     fn expected(case: &Case, dims: usize, reg: f32) -> Vec<f32> {
-        let mut a = vec![0.0; dims * dims];
-        for k in 0..dims * dims {
-            a[k] = match case.ground.len() == dims {
-                true if k / dims == k % dims => case.ground[k % dims],
-                true => 0.0,
-                false => case.ground[k],
-            };
-        }
+        let entry = |k: usize| match case.ground.len() == dims {
+            true if k / dims == k % dims => case.ground[k % dims],
+            true => 0.0,
+            false => case.ground[k],
+        };
+        let mut a: Vec<f32> = (0..dims * dims).map(entry).collect();
         (0..dims).for_each(|i| a[i * dims + i] += reg);
         let row = |&(item, _): &(u32, f32)| &case.vectors[item as usize * dims..][..dims];
         let rows: Vec<&[f32]> = case.items.iter().map(row).collect();
