@@ -19,6 +19,9 @@ use crate::columns::{DICTIONARIES, KEY, Keys, TIME, VALUE, dictionary, event_sch
 /// Rows of one row group: the unit of reading, and with it of memory.
 pub(crate) const GROUP_ROWS: usize = 1 << 20;
 
+/// How hard zstd tries.
+pub(crate) const ZSTD_LEVEL: i32 = 1;
+
 /// A dictionary may grow to this before ids are stored plainly (slow to read, still right).
 const DICTIONARY_BYTES: usize = 256 << 20;
 
@@ -27,7 +30,7 @@ const DICTIONARY_BYTES: usize = 256 << 20;
 /// Ids repeat: dictionaries without a limit that matters. Times mostly ascend: deltas. Keys are
 /// noise: neither dictionary nor compression. Only times need statistics.
 pub(crate) fn properties() -> WriterProperties {
-    let zstd = Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level of zstd"));
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).expect("a level of zstd"));
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by("foretaste".to_owned())

@@ -9,6 +9,7 @@ use foretaste_core::{Error, ErrorKind, EventBatch, Result, TimeMs};
 
 use crate::columns::Columns;
 use crate::durable::sync_dir;
+use crate::group::GroupWriter;
 use crate::manifest::{self, Manifest, Sealed, SourceMeta};
 use crate::segment::{EXTENSION, FinishedSegment, SegmentWriter, TEMPORARY};
 use crate::snapshot::LakeSnapshot;
@@ -111,9 +112,29 @@ impl Lake {
     /// # Errors
     /// `Conflict` when the lake is open for reading only.
     pub fn writer(&self) -> Result<SegmentWriter> {
+        SegmentWriter::create(self.next_path()?)
+    }
+
+    /// A segment of the events of `batch`, which becomes one row group.
+    ///
+    /// # Errors
+    /// As [`Lake::writer`], and `Io`.
+    ///
+    /// # Cost
+    /// Half of what a [`SegmentWriter`] takes, which numbers all ids anew, and the memory of the
+    /// batch's numbers and of one encoded column.
+    pub fn write_at_once(
+        &self,
+        batch: &EventBatch,
+        group: &mut GroupWriter,
+    ) -> Result<FinishedSegment> {
+        SegmentWriter::at_once(self.next_path()?, batch, group)
+    }
+
+    fn next_path(&self) -> Result<PathBuf> {
         self.check_writable()?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        SegmentWriter::create(self.dir.join(format!("{id:08}.{EXTENSION}")))
+        Ok(self.dir.join(format!("{id:08}.{EXTENSION}")))
     }
 
     /// Makes `segments` part of the lake, and `note` part of its state, in one durable step:

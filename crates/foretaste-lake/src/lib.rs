@@ -9,11 +9,14 @@
 //! uses it ([`Sealed`], `erased_through`) in the manifest because they must change together with
 //! the segments.
 
+mod chunk;
 mod columns;
 mod decode;
 pub mod durable;
 mod encode;
 mod file;
+mod group;
+mod hybrid;
 mod lake;
 mod manifest;
 mod opened;
@@ -24,6 +27,7 @@ mod shelf;
 mod snapshot;
 
 pub use columns::Columns;
+pub use group::GroupWriter;
 pub use lake::{CommitNote, Lake, LakeStats};
 pub use manifest::{Sealed, SegmentMeta, SourceMeta};
 pub use opened::{OpenSegment, SegmentEvents};

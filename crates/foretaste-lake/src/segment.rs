@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use foretaste_core::{EventBatch, Result, TimeMs};
 
 use crate::columns::Keys;
+use crate::group::GroupWriter;
 use crate::manifest::SegmentMeta;
-use crate::parquet::EncodedWriter;
+use crate::parquet::{EncodedWriter, refused};
 
 /// Ending of a segment that is not committed.
 pub(crate) const TEMPORARY: &str = "tmp";
@@ -30,6 +31,19 @@ impl SegmentWriter {
         let sink = Hashing::new(fs_err::File::create(&file.path)?);
         let writer = EncodedWriter::new(&path, sink, Keys::Stored)?;
         Ok(Self { file, writer, kinds: BTreeSet::new(), times: None, rows: 0 })
+    }
+
+    /// Writes the events of `batch`, which should be one row group, as a segment.
+    pub(crate) fn at_once(
+        path: PathBuf,
+        batch: &EventBatch,
+        group: &mut GroupWriter,
+    ) -> Result<FinishedSegment> {
+        let file = Temporary { path: path.with_extension(TEMPORARY), keep: false };
+        let sink = Hashing::new(fs_err::File::create(&file.path)?);
+        let sink = group.write(sink, batch).map_err(|e| refused(&path, e))?;
+        let kinds = batch.kinds.iter().map(str::to_owned).collect();
+        finished(file, sink, (batch.len() as u64, kinds, batch.time_range()))
     }
 
     /// Adds the events of `batch`.
@@ -56,21 +70,30 @@ impl SegmentWriter {
     /// Completes the file and waits until it is on disk. It becomes visible by
     /// [`crate::Lake::commit`] and is removed if that never happens.
     pub fn finish(self) -> Result<FinishedSegment> {
-        let (mut sink, rows) = self.writer.finish()?;
-        sink.file.flush()?;
-        let file = sink.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        let meta = SegmentMeta {
-            file: final_name(&self.file.path),
-            rows,
-            bytes: sink.bytes,
-            blake3: sink.hasher.finalize().to_hex().to_string(),
-            time_range: self.times,
-            kinds: self.kinds.into_iter().collect(),
-            erased_through: 0,
-        };
-        Ok(FinishedSegment { file: self.file, meta })
+        let (sink, rows) = self.writer.finish()?;
+        finished(self.file, sink, (rows, self.kinds, self.times))
     }
+}
+
+/// Waits until a file is on disk.
+fn finished(
+    temporary: Temporary,
+    mut sink: Hashing,
+    (rows, kinds, time_range): (u64, BTreeSet<String>, Option<(TimeMs, TimeMs)>),
+) -> Result<FinishedSegment> {
+    sink.file.flush()?;
+    let file = sink.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    let meta = SegmentMeta {
+        file: final_name(&temporary.path),
+        rows,
+        bytes: sink.bytes,
+        blake3: sink.hasher.finalize().to_hex().to_string(),
+        time_range,
+        kinds: kinds.into_iter().collect(),
+        erased_through: 0,
+    };
+    Ok(FinishedSegment { file: temporary, meta })
 }
 
 impl fmt::Debug for SegmentWriter {

@@ -1,9 +1,10 @@
 //! Commits, readers beside the writer, and damage.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use foretaste_core::{ErrorKind, Event, EventBatch, Rng};
-use foretaste_lake::{Columns, CommitNote, FinishedSegment, Lake, SourceMeta};
+use foretaste_lake::{Columns, CommitNote, FinishedSegment, GroupWriter, Lake, SourceMeta};
 
 use super::{random_batch, rows};
 
@@ -155,4 +156,58 @@ fn a_damaged_or_missing_manifest_is_never_an_empty_lake() {
     assert_eq!(Lake::open(dir.path()).unwrap_err().kind(), ErrorKind::Corrupt);
     fs_err::write(&path, &good).unwrap();
     assert_eq!(contents(&Lake::open(dir.path()).unwrap()).len(), 100);
+}
+
+/// A segment written at once.
+fn at_once(lake: &Lake, batch: &EventBatch, group: &mut GroupWriter) -> FinishedSegment {
+    lake.write_at_once(batch, group).unwrap()
+}
+
+#[test]
+fn a_segment_written_at_once_is_read_as_any_other() {
+    let plain = |seed, n| {
+        let mut batch = random_batch(seed, n);
+        batch.context.clear();
+        batch
+    };
+    let mut many_values = plain(3, 70_000);
+    (0..).zip(&mut many_values.value).for_each(|(n, value)| *value = n as f32);
+    // The second user is in the table and in no event.
+    let mut unused = plain(4, 50);
+    unused.users = ["a", "b", "c"].iter().collect();
+    unused.user.iter_mut().for_each(|user| *user = *user % 2 * 2);
+    let mut group = GroupWriter::new().unwrap();
+    let batches = [random_batch(1, 300), plain(2, 140_000), many_values, unused, plain(5, 1)];
+    for batch in batches.iter().chain([&random_batch(6, 131_073)]) {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = Lake::open(dir.path()).unwrap();
+        let (once, other) = (at_once(&lake, batch, &mut group), segment(&lake, batch));
+        let meta = |segment: &FinishedSegment| {
+            let (bytes, meta) = (segment.meta().bytes, segment.meta());
+            (bytes, (meta.rows, meta.time_range, meta.kinds.clone()))
+        };
+        let ((bytes, once_meta), (other_bytes, other_meta)) = (meta(&once), meta(&other));
+        assert_eq!(once_meta, other_meta);
+        assert!(bytes <= other_bytes + other_bytes / 10 + 100, "{bytes} for {other_bytes}");
+        lake.commit(vec![once], CommitNote::default()).unwrap();
+        assert_eq!(contents(&lake), rows(batch));
+        lake.snapshot().unwrap().verify().unwrap();
+        let mut users = 0;
+        let keep = &mut |read: EventBatch| {
+            users += read.users.len();
+            Ok(())
+        };
+        lake.read(Columns::NoContext, keep).unwrap();
+        let used: HashSet<u32> = batch.user.iter().copied().collect();
+        assert_eq!(users, used.len(), "ids that no event has are not written");
+    }
+}
+
+#[test]
+fn a_reader_writes_nothing_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    Lake::open(dir.path()).unwrap();
+    let reader = Lake::open_reader(dir.path()).unwrap();
+    let refused = reader.write_at_once(&random_batch(1, 3), &mut GroupWriter::new().unwrap());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
 }
