@@ -84,6 +84,12 @@ class Server:
                        "test", "-e", text]
         return subprocess.run(command, check=check, capture_output=True, text=True, cwd="/")
 
+    def cpu_s(self):
+        """Processor seconds so far, with those of its processes that have ended."""
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            ticks = stat.read().rsplit(")", 1)[1].split()[11:15]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
     def stop(self):
         self.process.terminate()
         self.process.wait(60)
@@ -123,6 +129,14 @@ def timed(command, environment=None):
     }
 
 
+def on_server(server, command, environment=None):
+    """As `timed`, with the server's processor seconds and the load before."""
+    load, before = os.getloadavg()[0], server.cpu_s()
+    run = timed(command, environment)
+    time.sleep(0.2)  # A process of the server ends a little after its client.
+    return {**run, "server_cpu_s": round(server.cpu_s() - before, 2), "load_average": round(load, 1)}
+
+
 def median(runs, key):
     return sorted(run[key] for run in runs)[len(runs) // 2]
 
@@ -140,10 +154,10 @@ def on(kind, arguments, folder):
             os.mkdir(data)
             with open(os.path.join(data, "foretaste.toml"), "w") as out:
                 out.write(CONFIG)
-            ours.append(timed(extract, environment))
+            ours.append(on_server(server, extract, environment))
             parquet = os.path.join(arguments.folder, "peer.parquet")
             url = server.url.replace("postgres://", "postgresql://")
-            theirs.append(timed([sys.executable, "-c", PEER, url, parquet]))
+            theirs.append(on_server(server, [sys.executable, "-c", PEER, url, parquet]))
         nothing = timed(extract, environment)
         server.insert(arguments.rows + 1, arguments.rows + 10_000, 0)
         incremental = timed(extract, environment)

@@ -147,6 +147,17 @@ impl EventBatch {
         }
     }
 
+    /// Without events and ids again, with the room that it has.
+    pub fn clear(&mut self) {
+        [&mut self.users, &mut self.items, &mut self.kinds].into_iter().for_each(IdTable::clear);
+        [&mut self.user, &mut self.item].into_iter().for_each(Vec::clear);
+        self.kind.clear();
+        self.value.clear();
+        self.time_ms.clear();
+        self.key.clear();
+        self.context.clear();
+    }
+
     /// Number of events.
     pub fn len(&self) -> usize {
         self.user.len()
@@ -231,6 +242,10 @@ mod tests {
         assert_eq!((0..3).map(|i| batch.get(i)).collect::<Vec<_>>(), events);
         assert_eq!(batch.items.len(), 2);
         assert_eq!(batch.time_range(), Some((5, 5)));
+        batch.clear();
+        assert_eq!((batch.len(), batch.time_range()), (0, None));
+        batch.push(&events[0]);
+        assert_eq!((batch.get(0), batch.items.len()), (events[0].clone(), 1));
     }
 
     #[test]

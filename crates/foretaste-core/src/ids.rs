@@ -13,14 +13,14 @@ pub fn id_hash(id: &str) -> u64 {
 /// One blob, one offset array and a hash table of u32: about 12 bytes per id beyond the text.
 #[derive(Clone, Debug)]
 pub struct IdTable {
-    blob: Vec<u8>,
+    blob: String,
     offsets: Vec<u64>,
     lookup: HashTable<u32>,
 }
 
 impl Default for IdTable {
     fn default() -> Self {
-        Self { blob: Vec::new(), offsets: vec![0], lookup: HashTable::new() }
+        Self { blob: String::new(), offsets: vec![0], lookup: HashTable::new() }
     }
 }
 
@@ -28,6 +28,13 @@ impl IdTable {
     /// An empty table.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Without ids again, with the room that it has.
+    pub fn clear(&mut self) {
+        self.blob.clear();
+        self.offsets.truncate(1);
+        self.lookup.clear();
     }
 
     /// Number of ids.
@@ -51,7 +58,7 @@ impl IdTable {
 
     /// The number of `id`, if it has one.
     pub fn index_of(&self, id: &str) -> Option<u32> {
-        let eq = |&i: &u32| bytes(&self.blob, &self.offsets, i) == id.as_bytes();
+        let eq = |&i: &u32| slice(&self.blob, &self.offsets, i) == id;
         self.lookup.find(id_hash(id), eq).copied()
     }
 
@@ -62,13 +69,13 @@ impl IdTable {
     pub fn intern(&mut self, id: &str) -> u32 {
         let Self { blob, offsets, lookup } = self;
         let hash = id_hash(id);
-        if let Some(&found) = lookup.find(hash, |&i| bytes(blob, offsets, i) == id.as_bytes()) {
+        if let Some(&found) = lookup.find(hash, |&i| slice(blob, offsets, i) == id) {
             return found;
         }
         let index = u32::try_from(offsets.len() - 1).expect("more than 2^32 ids");
-        blob.extend_from_slice(id.as_bytes());
+        blob.push_str(id);
         offsets.push(blob.len() as u64);
-        lookup.insert_unique(hash, index, |&i| xxh3_64(bytes(blob, offsets, i)));
+        lookup.insert_unique(hash, index, |&i| id_hash(slice(blob, offsets, i)));
         index
     }
 
@@ -79,7 +86,7 @@ impl IdTable {
 
     /// The concatenated text and its `len() + 1` offsets, for writing to a file.
     pub fn parts(&self) -> (&[u8], &[u64]) {
-        (&self.blob, &self.offsets)
+        (self.blob.as_bytes(), &self.offsets)
     }
 }
 
@@ -94,13 +101,7 @@ impl<S: AsRef<str>> FromIterator<S> for IdTable {
 }
 
 #[inline]
-fn slice<'a>(blob: &'a [u8], offsets: &[u64], index: u32) -> &'a str {
-    std::str::from_utf8(bytes(blob, offsets, index)).expect("the blob holds whole strings only")
-}
-
-/// As [`slice()`], without the look whether it is a string, which takes longer than comparing it.
-#[inline]
-fn bytes<'a>(blob: &'a [u8], offsets: &[u64], index: u32) -> &'a [u8] {
+fn slice<'a>(blob: &'a str, offsets: &[u64], index: u32) -> &'a str {
     &blob[offsets[index as usize] as usize..offsets[index as usize + 1] as usize]
 }
 
@@ -113,6 +114,9 @@ mod tests {
         let mut table = IdTable::new();
         assert_eq!([table.intern("a"), table.intern("b"), table.intern("a")], [0, 1, 0]);
         assert_eq!((table.get(1), table.index_of("b"), table.index_of("c")), ("b", Some(1), None));
+        table.clear();
+        assert_eq!((table.len(), table.index_of("a")), (0, None));
+        assert_eq!([table.intern("b"), table.intern("a")], [0, 1]);
     }
 
     #[test]

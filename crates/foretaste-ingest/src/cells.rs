@@ -51,27 +51,52 @@ pub fn at<'a>(cells: &[Cell<'a>], column: Option<usize>) -> Cell<'a> {
 
 /// The text of a cell without blanks around it; NULL marks are empty.
 pub fn text(cell: Cell<'_>) -> Result<&str, Reason> {
-    let text = std::str::from_utf8(cell).map_err(|_| Reason::BadUtf8)?.trim();
-    Ok(if matches!(text, "NULL" | "null" | "\\N") { "" } else { text })
+    std::str::from_utf8(cell).map(bare).map_err(|_| Reason::BadUtf8)
+}
+
+/// A text without blanks around it; NULL marks are empty.
+pub fn bare(text: &str) -> &str {
+    let is_plain = |end: Option<&u8>| end.is_some_and(u8::is_ascii_graphic);
+    let ends = [text.as_bytes().first(), text.as_bytes().last()];
+    let text = if ends.into_iter().all(is_plain) { text } else { text.trim() };
+    if matches!(text, "NULL" | "null" | "\\N") { "" } else { text }
 }
 
 /// An id, or `missing` when there is none.
 pub fn id(cell: Cell<'_>, missing: Reason) -> Result<&str, Reason> {
-    let id = text(cell)?;
-    match id {
-        "" => Err(missing),
-        _ if id.len() > LIMITS.id_bytes => Err(Reason::IdTooLong),
-        _ => no_control(id),
-    }
+    id_of(text(cell)?, missing)
 }
 
 /// An optional name of at most `limit` bytes.
 pub fn name(cell: Cell<'_>, limit: usize) -> Result<Option<&str>, Reason> {
-    let name = text(cell)?;
-    match name {
+    name_of(text(cell)?, limit)
+}
+
+/// An optional finite number.
+pub fn number(cell: Cell<'_>) -> Result<Option<f64>, Reason> {
+    number_of(text(cell)?)
+}
+
+/// An optional time; 0 when there is none.
+pub fn time(cell: Cell<'_>) -> Result<i64, Reason> {
+    time_of(text(cell)?)
+}
+
+/// As [`id`], of a [`bare`] text.
+pub fn id_of(text: &str, missing: Reason) -> Result<&str, Reason> {
+    match text {
+        "" => Err(missing),
+        _ if text.len() > LIMITS.id_bytes => Err(Reason::IdTooLong),
+        _ => no_control(text),
+    }
+}
+
+/// As [`name`], of a [`bare`] text.
+pub fn name_of(text: &str, limit: usize) -> Result<Option<&str>, Reason> {
+    match text {
         "" => Ok(None),
-        _ if name.len() > limit => Err(Reason::NameTooLong),
-        _ => no_control(name).map(Some),
+        _ if text.len() > limit => Err(Reason::NameTooLong),
+        _ => no_control(text).map(Some),
     }
 }
 
@@ -81,19 +106,24 @@ pub fn long_text(cell: Cell<'_>) -> Result<&str, Reason> {
     if text.len() > LIMITS.text_bytes { Err(Reason::TextTooLong) } else { Ok(text) }
 }
 
-/// An optional finite number.
-pub fn number(cell: Cell<'_>) -> Result<Option<f64>, Reason> {
-    let text = text(cell)?;
+/// As [`number`], of a [`bare`] text.
+pub fn number_of(text: &str) -> Result<Option<f64>, Reason> {
     if text.is_empty() {
         return Ok(None);
+    }
+    // Short whole numbers are what most are.
+    let digits = text.as_bytes();
+    if digits.len() <= 9 && digits.iter().all(u8::is_ascii_digit) {
+        let number = digits.iter().fold(0u32, |all, digit| all * 10 + u32::from(digit - b'0'));
+        return Ok(Some(number.into()));
     }
     let number: f64 = text.parse().map_err(|_| Reason::BadNumber)?;
     if number.is_finite() { Ok(Some(number)) } else { Err(Reason::NotFinite) }
 }
 
-/// An optional time; 0 when there is none.
-pub fn time(cell: Cell<'_>) -> Result<i64, Reason> {
-    match text(cell)? {
+/// As [`time`], of a [`bare`] text.
+pub fn time_of(text: &str) -> Result<i64, Reason> {
+    match text {
         "" => Ok(0),
         text => parse_time(text).ok_or(Reason::BadTime),
     }

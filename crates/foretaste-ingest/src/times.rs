@@ -1,5 +1,7 @@
 //! Times as people write them.
 
+use std::cell::Cell;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use foretaste_core::TimeMs;
 
@@ -25,20 +27,48 @@ pub fn parse_time(text: &str) -> Option<TimeMs> {
     in_range(scale(number as i64))
 }
 
+/// Reads times one after another, most of which are of the day of the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    /// The date of the last one, and when that day began.
+    last: Cell<Option<([u8; 10], TimeMs)>>,
+}
+
+impl Times {
+    /// As [`parse_time`].
+    pub(crate) fn parse(&self, text: &str) -> Option<TimeMs> {
+        let date = text.as_bytes().first_chunk::<10>();
+        let last = self.last.get().filter(|(last, _)| date == Some(last));
+        if let Some((_, midnight)) = last
+            && let Some(time) = clock(text.as_bytes())
+        {
+            return in_range(midnight + time);
+        }
+        let time = parse_time(text)?;
+        if let Some((date, of_day)) = date.zip(clock(text.as_bytes())) {
+            self.last.set(Some((*date, time - of_day)));
+        }
+        Some(time)
+    }
+}
+
 /// `YYYY-MM-DD HH:MM:SS[.fff]`, as databases write it: a tenth of the time that a format takes.
 fn plain(bytes: &[u8]) -> Option<TimeMs> {
-    let (clock, fraction) = bytes.split_at_checked(19)?;
-    let signs = [(4, b'-'), (7, b'-'), (10, b' '), (13, b':'), (16, b':')];
-    if signs.iter().any(|&(at, sign)| clock[at] != sign) {
+    let of_day = clock(bytes)?;
+    if bytes[4] != b'-' || bytes[7] != b'-' {
         return None;
     }
-    let number = |digits: &[u8]| {
-        digits.iter().try_fold(0u32, |all, digit| {
-            digit.is_ascii_digit().then(|| all * 10 + u32::from(digit - b'0'))
-        })
-    };
-    let part = |from: usize| number(&clock[from..from + 2]);
-    let (hour, minute, second) = (part(11)?, part(14)?, part(17)?);
+    let (year, month, day) = (number(&bytes[..4])?, number(&bytes[5..7])?, number(&bytes[8..10])?);
+    let date = NaiveDate::from_ymd_opt(year as i32, month, day)?;
+    Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis() + of_day)
+}
+
+/// Milliseconds since midnight of a time as [`plain`] reads it, whatever its date.
+fn clock(bytes: &[u8]) -> Option<TimeMs> {
+    let (clock, fraction) = bytes.split_at_checked(19)?;
+    if [clock[10], clock[13], clock[16]] != *b" ::" {
+        return None;
+    }
     let ms = match fraction {
         [] => 0,
         [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
@@ -49,12 +79,18 @@ fn plain(bytes: &[u8]) -> Option<TimeMs> {
         }
         _ => return None,
     };
+    let part = |from: usize| number(&clock[from..from + 2]);
+    let (hour, minute, second) = (part(11)?, part(14)?, part(17)?);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let date = NaiveDate::from_ymd_opt(number(&clock[..4])? as i32, part(5)?, part(8)?)?;
-    let midnight = date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis();
-    Some(midnight + i64::from(((hour * 60 + minute) * 60 + second) * 1000 + ms))
+    Some(i64::from(((hour * 60 + minute) * 60 + second) * 1000 + ms))
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0u32, |all, digit| {
+        digit.is_ascii_digit().then(|| all * 10 + u32::from(digit - b'0'))
+    })
 }
 
 /// A time as a text that [`parse_time`] reads back to the millisecond, whatever its magnitude.
@@ -128,6 +164,32 @@ mod tests {
         check("2000-12-31 22:00:19.25", Some(978_300_019_250));
         check("2000-12-31 22:00:19.999999999", Some(978_300_019_999));
         check("2000-12-31 22:00:60", Some(978_300_060_000));
+    }
+
+    #[test]
+    fn times_one_after_another_are_those_that_stand_alone() {
+        let times = Times::default();
+        let texts = [
+            "2000-12-31 22:00:19",
+            "2000-12-31 23:59:59.999999",
+            "2000-12-31 24:00:00",
+            "2000-12-31T22:00:19+01:00",
+            "2000-12-31 22:00:19 UTC",
+            "2000-12-31",
+            "0000-00-00 00:00:00",
+            "0000-00-00 00:00:01",
+            "2000-02-30 00:00:00",
+            "2000-02-30 00:00:01",
+            "1969-12-31 00:00:00.25",
+            "1969-12-31 23:59:59.75",
+            "9999-12-31 00:00:00",
+            "9783000199",
+            "978300019900 12:00:00",
+            "2000-12-31 22:00:1",
+        ];
+        for text in texts.iter().chain(&texts) {
+            assert_eq!(times.parse(text), parse_time(text), "{text}");
+        }
     }
 
     #[test]

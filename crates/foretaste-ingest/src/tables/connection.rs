@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use foretaste_core::{Error, ErrorKind, Result};
+use sqlx::Row;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions, Connection as _, Database, Decode, Row};
+use sqlx::{
+    AssertSqlSafe, ColumnIndex, ConnectOptions, Connection as _, Database, Decode, Executor,
+};
 use tokio::runtime::Runtime;
 
 use super::cut::{Each, Pages};
@@ -342,7 +345,7 @@ impl Wire {
             Self::MySql(connection) => {
                 let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
                 let query = statement.values.iter().fold(query, |query, value| query.bind(value));
-                pages.fill(query.fetch(connection)).await
+                pages.fill(connection.fetch_many(query)).await
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Cuts rows that come one after another into pages.
 
 use futures_util::{Stream, TryStreamExt};
-use sqlx::mysql::{MySql, MySqlRow};
-use sqlx::{Decode, Row as _, ValueRef as _};
+use sqlx::mysql::{MySql, MySqlQueryResult, MySqlRow};
+use sqlx::{Decode, Either, Row as _, ValueRef as _};
 
 use super::copy::Copied;
 use super::layout::{Form, Layout};
@@ -10,6 +10,9 @@ use super::page::Page;
 
 /// Takes a page, and gives the one to be filled next; `None`: no more is wanted.
 pub type Each<'a> = dyn FnMut(Page) -> Option<Page> + 'a;
+
+/// What MySQL sends: rows, and behind the last one how many they were.
+type Sent = Either<MySqlQueryResult, MySqlRow>;
 
 /// Cuts a stream of rows into pages.
 pub struct Pages<'a> {
@@ -44,9 +47,10 @@ impl<'a> Pages<'a> {
     /// Takes the rows of a query of MySQL. True when all were taken.
     pub async fn fill(
         mut self,
-        mut rows: impl Stream<Item = Result<MySqlRow, sqlx::Error>> + Unpin,
+        mut rows: impl Stream<Item = Result<Sent, sqlx::Error>> + Unpin,
     ) -> Result<bool, sqlx::Error> {
-        while let Some(row) = rows.try_next().await? {
+        while let Some(sent) = rows.try_next().await? {
+            let Either::Right(row) = sent else { continue };
             self.push(&row)?;
             if !self.hand_over() {
                 return Ok(false);

@@ -10,7 +10,7 @@ use super::layout::Layout;
 use super::moment;
 use super::open::Open;
 use super::page::{Page, Row};
-use super::records::{Fields, Nothing, What};
+use super::records::{Fields, Nothing, What, cells_of};
 use super::schema::Class;
 use crate::Reason;
 use crate::quarantine::Quarantine;
@@ -68,55 +68,59 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// `Invalid` when too many rows are bad.
-    pub(super) fn page(
-        &mut self,
-        page: &Page,
+    pub(super) fn page<'p>(
+        &'p mut self,
+        page: &'p Page,
         layout: &Layout,
-        take: &mut dyn FnMut(Head<'_>, What<'_>) -> Result<()>,
+        take: &mut dyn FnMut(Head<'_>, What<'p>) -> Result<()>,
     ) -> Result<()> {
-        let (mut name, mut cells, mut bad) = (String::new(), Vec::new(), Vec::new());
-        for row in page.rows() {
+        let (mut name, mut bad, rows) = (String::new(), Vec::new(), page.rows());
+        let Self { store, key, table, kind, fields, digests, rejected } = self;
+        let fields: &'p Fields<'_> = fields;
+        for row in rows.clone() {
             let own = [row.cell(0), row.cell(layout.deleted())];
-            self.digests.push(own.into_iter().chain(row.cells(layout.fields())));
+            digests.push(own.into_iter().chain(row.cells(layout.fields())));
         }
         let mut days = Days::default();
-        for (row, digest) in page.rows().zip(self.digests.take()) {
-            write_name(self.table, row, &mut name)?;
-            let bucket = days.bucket_of(row.text(0)?, self.kind, self.table);
+        for (row, digest) in rows.zip(digests.take()) {
+            write_name(table, row, &mut name)?;
+            let bucket = days.bucket_of(row.text(0)?, *kind, table);
             let head = Head { name: &name, bucket, digest };
             if row.cell(layout.deleted()) == Some(b"1") {
                 take(head, What::Record(Record::Nothing))?;
                 continue;
             }
-            cells.clear();
-            cells.extend(row.cells(layout.fields()).map(Option::unwrap_or_default));
-            match self.fields.what(&cells) {
+            match fields.of_row(row, layout.fields()) {
                 Ok(what) => take(head, what)?,
                 Err(reason) => {
-                    let shown = self.fields.shown(&cells);
+                    let shown = fields.shown(&cells_of(row, layout.fields()));
                     bad.push(Bad { name: name.clone(), digest, shown, reason });
                     take(head, What::Record(Record::Nothing))?;
                 }
             }
         }
-        self.settle(page.len(), bad)
+        settle((*store, key), (page.len(), bad), rejected)
     }
+}
 
-    /// What was rejected before is not reported again.
-    fn settle(&mut self, n_rows: usize, mut bad: Vec<Bad>) -> Result<()> {
-        if !bad.is_empty() {
-            let names: Vec<&str> = bad.iter().map(|bad| bad.name.as_str()).collect();
-            let mut known = self.store.row_digests(&self.key, &names)?.into_iter();
-            bad.retain(|bad| known.next().flatten() != Some(bad.digest));
-        }
-        self.rejected.settle_good((n_rows - bad.len()) as u64);
-        for Bad { name, shown, reason, .. } in bad {
-            let raw = serde_json::json!({ "id": name, "fields": shown }).to_string();
-            let line = self.rejected.rows() + 1;
-            self.rejected.settle(line, raw.as_bytes(), Err(reason.into()))?;
-        }
-        Ok(())
+/// What was rejected before is not reported again.
+fn settle(
+    (store, key): (&dyn RowStore, &str),
+    (n_rows, mut bad): (usize, Vec<Bad>),
+    rejected: &mut Quarantine,
+) -> Result<()> {
+    if !bad.is_empty() {
+        let names: Vec<&str> = bad.iter().map(|bad| bad.name.as_str()).collect();
+        let mut known = store.row_digests(key, &names)?.into_iter();
+        bad.retain(|bad| known.next().flatten() != Some(bad.digest));
     }
+    rejected.settle_good((n_rows - bad.len()) as u64);
+    for Bad { name, shown, reason, .. } in bad {
+        let raw = serde_json::json!({ "id": name, "fields": shown }).to_string();
+        let line = rejected.rows() + 1;
+        rejected.settle(line, raw.as_bytes(), Err(reason.into()))?;
+    }
+    Ok(())
 }
 
 /// Remembers the day of the last watermark, which is most often that of the next one.

@@ -1,5 +1,6 @@
 //! Reading what is left of a long range: one thread reads pages, one makes columns of them, and
-//! the caller's stores a million rows at a time. A pass that is killed goes on from its last load.
+//! the caller's stores a quarter of a million rows at a time. A pass that is killed goes on from
+//! its last load.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::layout::Layout;
 use super::open::{Open, Place, is_later};
 use super::page::Page;
 use super::pass::Work;
-use super::records::What;
+use super::records::{Group, What};
 use super::schema::Class;
 use super::sql::Range;
 use super::state::{Scan, TableState};
@@ -25,8 +26,12 @@ const STATEMENT_BATCHES: u32 = 16;
 const LOAD_BATCHES: usize = 50;
 /// A load also ends at so many bytes of cells.
 const LOAD_BYTES: usize = 128 << 20;
-/// Batches between the thread that reads and the one that makes columns.
-const QUEUE: usize = 8;
+/// Rows of a page: few enough that it is in the processor's cache from its reading to its columns.
+const PAGE_ROWS: usize = 1_000;
+/// Pages between the thread that reads and the one that makes columns.
+const QUEUE: usize = 16;
+/// Loads between that one and the one that stores: a wait for the disk need not hold it up.
+const LOADS: usize = 1;
 /// How often somebody who waits for rows looks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -47,14 +52,16 @@ impl Work<'_> {
         let gathering = Gathering { table, layout, class, state, clean, rows, load, bytes: 0 };
         let (pages, pages_in) = sync_channel(QUEUE);
         let (used, used_in) = sync_channel(QUEUE);
-        let (loads, loads_in) = sync_channel(0);
+        let (loads, loads_in) = sync_channel(LOADS);
+        let (stored, stored_in) = sync_channel(LOADS + 1);
         let (judge, storing) = self.parts();
         let key = open.key.clone();
         let reading = &mut *open;
         let last = std::thread::scope(|scope| {
             let reading = scope.spawn(move || reading.read_into(range, (&pages, &used_in)));
-            let gathering = scope.spawn(move || gathering.run(judge, (&pages_in, &used), &loads));
-            let stored = storing.store(&key, loads_in);
+            let gathering =
+                scope.spawn(move || gathering.run(judge, (&pages_in, &used), (&loads, &stored_in)));
+            let stored = storing.store(&key, (loads_in, &stored));
             let panicked = |_| Err(Error::internal("a thread of the extraction panicked"));
             let read = reading.join().unwrap_or_else(panicked);
             let gathered = gathering.join().unwrap_or_else(panicked);
@@ -76,12 +83,12 @@ impl Open<'_> {
         (out, used): (&SyncSender<Page>, &Receiver<Page>),
     ) -> Result<()> {
         let (table, batch) = (self.table, self.table.batch_rows);
-        let limit = batch * STATEMENT_BATCHES;
+        let (limit, rows) = (batch * STATEMENT_BATCHES, PAGE_ROWS.min(batch as usize));
         let place = if range.by_id { Place::after_ids } else { Place::after };
         loop {
             let (statement, layout) = self.writer().page(&range, limit)?;
             let (mut n, mut last, mut is_wanted) = (0, Ok(Place::default()), true);
-            self.snapshot.pages(&statement, (&layout, batch as usize), &mut |page| {
+            self.snapshot.pages(&statement, (&layout, rows), &mut |page| {
                 n += page.len();
                 last = place(table, &page);
                 let next = used.try_recv().map_or_else(|_| page.next(), Page::emptied);
@@ -96,6 +103,9 @@ impl Open<'_> {
         }
     }
 }
+
+/// Where full loads go, and where those come from that are stored, to be filled again.
+type Loads<'a> = (&'a SyncSender<RowLoad>, &'a Receiver<RowLoad>);
 
 /// Makes columns of pages.
 struct Gathering<'a> {
@@ -116,7 +126,7 @@ impl Gathering<'_> {
         mut self,
         judge: &mut Judge<'_>,
         (pages, used): (&Receiver<Page>, &SyncSender<Page>),
-        loads: &SyncSender<RowLoad>,
+        loads: Loads<'_>,
     ) -> Result<()> {
         let mut n_bad = judge.rejected.n_bad();
         for page in pages {
@@ -143,16 +153,13 @@ impl Gathering<'_> {
     }
 
     fn add(&mut self, judge: &mut Judge<'_>, page: &Page) -> Result<()> {
-        let load = &mut self.load;
+        let (load, mut group) = (&mut self.load, Group::default());
         judge.page(page, &self.layout, &mut |head, what| {
             load.event.push(match what {
                 What::Event(parts) => {
-                    let at = load.events.len() as u32;
-                    if !parts.push_into(&mut load.events) {
-                        let text = format!("more than {} kinds of events", Limits::DEFAULT.kinds);
-                        return Err(Error::new(ErrorKind::Exhausted, text));
-                    }
-                    Some(at)
+                    let at = group.push(parts, &mut load.events);
+                    let text = || format!("more than {} kinds of events", Limits::DEFAULT.kinds);
+                    Some(at.ok_or_else(|| Error::new(ErrorKind::Exhausted, text()))?)
                 }
                 What::Record(Record::Nothing) => None,
                 What::Record(_) => return Err(Error::internal("only events are loaded")),
@@ -162,10 +169,11 @@ impl Gathering<'_> {
             load.digest.push(head.digest);
             Ok(())
         })?;
+        group.flush(&mut load.events);
         self.bytes += page.size_bytes();
         if let Some(scan) = &mut self.state.scan {
             scan.after = Place::after_ids(self.table, page)?.0;
-        } else if let Some(last) = page.rows().next_back() {
+        } else if let Some(last) = page.last() {
             let watermark = last.text(0)?;
             if is_later(self.class, watermark, &self.state.at) {
                 watermark.clone_into(&mut self.state.at);
@@ -175,37 +183,44 @@ impl Gathering<'_> {
     }
 
     /// Hands over what has been gathered. False when whoever stores has ended, who says why.
-    fn send(&mut self, judge: &mut Judge<'_>, loads: &SyncSender<RowLoad>) -> Result<bool> {
+    fn send(&mut self, judge: &mut Judge<'_>, (out, stored): Loads<'_>) -> Result<bool> {
         self.bytes = 0;
-        let next = RowLoad::with_capacity(self.rows);
-        let mut load = std::mem::replace(&mut self.load, next);
-        if load.is_empty() {
+        if self.load.is_empty() {
             return Ok(true);
         }
+        let next = stored.try_recv().unwrap_or_else(|_| RowLoad::with_capacity(self.rows));
+        let mut load = std::mem::replace(&mut self.load, next);
         load.watermark = Some(self.state.to_text());
         judge.rejected.flush()?;
-        Ok(loads.send(load).is_ok())
+        Ok(out.send(load).is_ok())
     }
 }
 
 impl super::pass::Storing<'_, '_> {
     /// Stores loads until there are no more or somebody asks to stop; gives the last watermark.
-    fn store(self, key: &str, loads: Receiver<RowLoad>) -> Result<Option<String>> {
+    fn store(
+        self,
+        key: &str,
+        (loads, stored): (Receiver<RowLoad>, &SyncSender<RowLoad>),
+    ) -> Result<Option<String>> {
         let mut last = None;
         loop {
             if (self.reader.stop)() {
                 self.report.stopped = true;
                 return Ok(last);
             }
-            let load = match loads.recv_timeout(LOOK) {
+            let mut load = match loads.recv_timeout(LOOK) {
                 Ok(load) => load,
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return Ok(last),
             };
             let (n, watermark) = (load.len(), load.watermark.clone());
-            let outcome = self.reader.store.load_rows(key, load, self.reader.changed)?;
+            let outcome = self.reader.store.load_rows(key, &mut load, self.reader.changed)?;
             self.report.count(outcome, n);
             last = watermark;
+            load.clear();
+            // Where nobody waits for it, it goes.
+            let _ = stored.try_send(load);
         }
     }
 }

@@ -228,7 +228,7 @@ impl Place {
     }
 
     fn of(page: &Page, cells: impl Iterator<Item = usize>) -> Result<Self> {
-        let Some(last) = page.rows().next_back() else { return Ok(Self::default()) };
+        let Some(last) = page.last() else { return Ok(Self::default()) };
         cells.map(|at| Ok(last.text(at)?.to_owned())).collect::<Result<_>>().map(Self)
     }
 }

@@ -1,5 +1,7 @@
 //! Rows as they were read, all cells in one buffer.
 
+use std::ops::Range;
+
 use foretaste_core::{Error, Result};
 
 /// In the end of a cell: there was NULL.
@@ -20,6 +22,8 @@ pub struct Page {
 pub struct Row<'p> {
     page: &'p Page,
     first: usize,
+    /// All cells of the page, where they are UTF-8: a look at each of them alone takes longer.
+    all: Option<&'p str>,
 }
 
 impl Page {
@@ -82,18 +86,22 @@ impl Page {
     }
 
     /// Its rows in order.
-    pub fn rows(&self) -> impl DoubleEndedIterator<Item = Row<'_>> + ExactSizeIterator {
-        (0..self.len()).map(|at| Row { page: self, first: at * self.columns })
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_>> + Clone {
+        let all = std::str::from_utf8(&self.bytes).ok();
+        (0..self.len()).map(move |at| Row { page: self, first: at * self.columns, all })
+    }
+
+    /// Its last row.
+    pub fn last(&self) -> Option<Row<'_>> {
+        let first = self.len().checked_sub(1)? * self.columns;
+        Some(Row { page: self, first, all: None })
     }
 }
 
 impl<'p> Row<'p> {
     /// The bytes of a cell; `None` is NULL.
     pub fn cell(self, at: usize) -> Option<&'p [u8]> {
-        let ends = &self.page.ends;
-        let (place, end) = (self.first + at, ends[self.first + at]);
-        let from = place.checked_sub(1).map_or(0, |before| ends[before] & !IS_NULL);
-        (end & IS_NULL == 0).then(|| &self.page.bytes[from as usize..end as usize])
+        self.range(at).map(|range| &self.page.bytes[range])
     }
 
     /// The cells from `first` on.
@@ -101,13 +109,28 @@ impl<'p> Row<'p> {
         (first..self.page.columns).map(move |at| self.cell(at))
     }
 
+    /// The text of a cell; `None` when it is not UTF-8. Empty for NULL.
+    pub fn utf8(self, at: usize) -> Option<&'p str> {
+        let Some(range) = self.range(at) else { return Some("") };
+        // A cell that begins or ends within a letter is no text, though all cells together are.
+        let whole = self.all.and_then(|all| all.get(range.clone()));
+        whole.or_else(|| std::str::from_utf8(&self.page.bytes[range]).ok())
+    }
+
     /// The text of a cell that we have asked for ourselves; empty for NULL.
     ///
     /// # Errors
     /// `Invalid` when it is not UTF-8.
     pub fn text(self, at: usize) -> Result<&'p str> {
-        let text = std::str::from_utf8(self.cell(at).unwrap_or_default());
-        text.map_err(|_| Error::invalid("an id or watermark column is not UTF-8"))
+        self.utf8(at).ok_or_else(|| Error::invalid("an id or watermark column is not UTF-8"))
+    }
+
+    /// Where a cell is among the bytes.
+    fn range(self, at: usize) -> Option<Range<usize>> {
+        let ends = &self.page.ends;
+        let (place, end) = (self.first + at, ends[self.first + at]);
+        let from = place.checked_sub(1).map_or(0, |before| ends[before] & !IS_NULL);
+        (end & IS_NULL == 0).then_some(from as usize..end as usize)
     }
 }
 
@@ -129,8 +152,12 @@ mod tests {
         let rows: Vec<Vec<_>> = page.rows().map(|row| row.cells(0).collect()).collect();
         assert_eq!(rows[0], [Some(&b"a"[..]), None]);
         assert_eq!(rows[1], [Some(&b""[..]), Some(&b"bcd"[..])]);
-        assert_eq!(page.rows().next_back().unwrap().text(1).unwrap(), "bcd");
+        assert_eq!(page.last().unwrap().text(1).unwrap(), "bcd");
         assert!(page.is_full(2) && !page.is_full(3));
+        check_texts(&[b"ab", "\u{e9}".as_bytes()], &[Some("ab"), Some("\u{e9}")]);
+        // Two halves of a letter.
+        check_texts(&[b"a\xc3", b"\xa9b"], &[None, None]);
+        check_texts(&[b"ab", b"\xff"], &[Some("ab"), None]);
         let mut again = Page::new(3);
         for cell in [None, Some("ab")] {
             let write = |out: &mut Vec<u8>| {
@@ -144,5 +171,21 @@ mod tests {
         let rows: Vec<Vec<_>> = again.rows().map(|row| row.cells(0).collect()).collect();
         assert_eq!(rows[0], [Some(&b""[..]), None, None]);
         assert_eq!(rows[1], [Some(&b"ab"[..]); 3]);
+    }
+
+    #[track_caller]
+    fn check_texts(cells: &[&[u8]], expected: &[Option<&str>]) {
+        let mut page = Page::new(cells.len());
+        for cell in cells {
+            let write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(cell);
+                Ok::<_, Error>(true)
+            };
+            page.push(write).unwrap();
+        }
+        for row in page.rows().chain(page.last()) {
+            let texts: Vec<_> = (0..cells.len()).map(|at| row.utf8(at)).collect();
+            assert_eq!(texts, expected);
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::kept::Kept;
 use super::layout::Layout;
 use super::open::{Open, Place, is_later};
 use super::page::{self, Page};
-use super::records::{Fields, Nothing, What};
+use super::records::{Fields, Nothing, What, cells_of};
 use super::schema::check_drift;
 use super::sql::Range;
 use super::state::TableState;
@@ -106,7 +106,7 @@ impl Reader<'_> {
     /// stored before stays, and the next pass goes on from there.
     ///
     /// # Cost
-    /// Memory for one page of rows; for up to 2 million events when many are to be read.
+    /// Memory for one page of rows; for three loads of 50 pages when many are to be read.
     pub fn pass(&self, table: &TableConfig) -> Result<TableReport> {
         let mut open = self.open(table)?;
         let nothing = Nothing::new();
@@ -130,10 +130,10 @@ impl Reader<'_> {
         let range = Range { from: None, ..open.range() };
         let (pages, layout) = open.page(&range, n_rows)?;
         let preview = |row: page::Row<'_>| {
-            let cells: Vec<_> = row.cells(layout.fields()).map(Option::unwrap_or_default).collect();
+            let cells = cells_of(row, layout.fields());
             let record = match row.cell(layout.deleted()) {
                 Some(b"1") => Ok(Record::Nothing),
-                _ => fields.what(&cells).map(What::into_record),
+                _ => fields.of_row(row, layout.fields()).map(What::into_record),
             };
             let mut name = String::new();
             write_name(table, row, &mut name)?;
@@ -216,6 +216,7 @@ impl<'a> Work<'a> {
     pub(super) fn read(&mut self, open: &mut Open<'_>, mut range: Range) -> Result<()> {
         let limit = open.table.batch_rows;
         let may_load = self.seen.is_none() && open.table.entity()? == Entity::Events;
+        let is_first = may_load && range.from.is_none() && open.state.at.is_empty();
         for n_full in 0.. {
             if (self.reader.stop)() {
                 self.report.stopped = true;
@@ -224,8 +225,14 @@ impl<'a> Work<'a> {
             if may_load && n_full == STEPS_FIRST {
                 return self.load(open, range).map_err(|e| e.context(&open.key));
             }
-            let done = open.page(&range, limit).and_then(|pages| self.pages(open, &pages));
-            match done.map_err(|e| e.context(&open.key))? {
+            let read = open.page(&range, limit).map_err(|e| e.context(&open.key))?;
+            let n_rows: usize = read.0.iter().map(Page::len).sum();
+            if is_first && n_full == 0 && n_rows == limit as usize {
+                // That page is read again with the rest: steps would cost more, here and now and in
+                // every search among the rows that they leave.
+                return self.load(open, range).map_err(|e| e.context(&open.key));
+            }
+            match self.pages(open, &read).map_err(|e| e.context(&open.key))? {
                 (place, n) if n == limit as usize => range.after = Some(place.0),
                 _ => return Ok(()),
             }

@@ -4,8 +4,10 @@ use foretaste_core::{Event, EventBatch, EventContext, Limits, Result, TimeMs};
 use foretaste_store::Record;
 
 use super::config::TableConfig;
+use super::page::Row;
 use crate::catalogue::{ExtraTags, RecordCollector};
-use crate::cells::{Cell, Collector, id, name, number, text, time};
+use crate::cells::{Cell, Collector, bare, id_of, name_of, number_of};
+use crate::times::Times;
 use crate::{Entity, Mapping, Reason};
 
 const LIMITS: Limits = Limits::DEFAULT;
@@ -17,6 +19,7 @@ pub struct Fields<'a> {
     maker: Maker<'a>,
     /// Events are not later than this, in ms.
     now_ms: TimeMs,
+    times: Times,
 }
 
 enum Maker<'a> {
@@ -87,18 +90,22 @@ impl<'a> Fields<'a> {
             Entity::Items => Maker::Items(collector()?),
             Entity::Users => Maker::Users(collector()?),
         };
-        Ok(Self { kind: table.kind.as_deref(), names, maker, now_ms })
+        Ok(Self { kind: table.kind.as_deref(), names, maker, now_ms, times: Times::default() })
     }
 
-    /// What a row with these cells is.
+    /// What a row is whose fields are its cells from `first` on.
     ///
     /// # Errors
     /// The reason why it is nothing.
-    pub fn what<'c>(&'c self, cells: &[Cell<'c>]) -> Result<What<'c>, Reason> {
+    pub fn of_row<'c>(&'c self, row: Row<'c>, first: usize) -> Result<What<'c>, Reason> {
         match &self.maker {
-            Maker::Events(places) => self.event(places, cells).map(What::Event),
-            Maker::Items(items) => Ok(What::Record(Record::Item(items.item(cells)?))),
-            Maker::Users(users) => Ok(What::Record(Record::User(users.user(cells)?))),
+            Maker::Events(places) => self.event(places, (row, first)).map(What::Event),
+            Maker::Items(items) => {
+                Ok(What::Record(Record::Item(items.item(&cells_of(row, first))?)))
+            }
+            Maker::Users(users) => {
+                Ok(What::Record(Record::User(users.user(&cells_of(row, first))?)))
+            }
         }
     }
 
@@ -111,26 +118,44 @@ impl<'a> Fields<'a> {
         self.names.iter().cloned().zip(cells).collect::<serde_json::Map<_, _>>().into()
     }
 
-    fn event<'c>(&'c self, places: &Places, cells: &[Cell<'c>]) -> Result<EventParts<'c>, Reason> {
-        let own = |place| crate::cells::at(cells, place);
-        let value = number(own(places.value))?.unwrap_or(1.0) as f32;
+    fn event<'c>(
+        &'c self,
+        places: &Places,
+        row: (Row<'c>, usize),
+    ) -> Result<EventParts<'c>, Reason> {
+        let own = |place| own(row, place);
+        let value = number_of(own(places.value)?)?.unwrap_or(1.0) as f32;
         if !value.is_finite() {
             return Err(Reason::NotFinite);
         }
-        let time_ms = time(own(places.time))?;
+        let time_ms = match own(places.time)? {
+            "" => 0,
+            text => self.times.parse(text).ok_or(Reason::BadTime)?,
+        };
         if time_ms == 0 {
             return Err(Reason::BadTime);
         }
-        let kind = name(own(places.kind), LIMITS.name_bytes)?;
+        let kind = name_of(own(places.kind)?, LIMITS.name_bytes)?;
         Ok(EventParts {
-            user: id(own(places.user), Reason::MissingUser)?,
-            item: id(own(places.item), Reason::MissingItem)?,
+            user: id_of(own(places.user)?, Reason::MissingUser)?,
+            item: id_of(own(places.item)?, Reason::MissingItem)?,
             kind: kind.or(self.kind).ok_or(Reason::MissingKind)?,
             value,
             time_ms: time_ms.min(self.now_ms),
-            context: places.context(cells)?,
+            context: places.context(row)?,
         })
     }
+}
+
+/// The cells of a row from `first` on.
+pub fn cells_of(row: Row<'_>, first: usize) -> Vec<Cell<'_>> {
+    row.cells(first).map(Option::unwrap_or_default).collect()
+}
+
+/// The text of a field that may not exist, of a row whose fields begin somewhere.
+fn own((row, first): (Row<'_>, usize), place: Option<usize>) -> Result<&str, Reason> {
+    let Some(place) = place else { return Ok("") };
+    row.utf8(first + place).map(bare).ok_or(Reason::BadUtf8)
 }
 
 impl Places {
@@ -149,14 +174,14 @@ impl Places {
         }
     }
 
-    fn context(&self, cells: &[Cell<'_>]) -> Result<Option<EventContext>, Reason> {
+    fn context(&self, row: (Row<'_>, usize)) -> Result<Option<EventContext>, Reason> {
         let text_places = [self.session, self.scene, self.request_id];
         if self.position.is_none() && text_places == [None; 3] {
             return Ok(None);
         }
-        let own = |place| crate::cells::at(cells, place);
-        let short = |place, limit| name(own(place), limit).map(|n| n.map(str::to_owned));
-        let position = match text(own(self.position))? {
+        let own = |place| own(row, place);
+        let short = |place, limit| name_of(own(place)?, limit).map(|n| n.map(str::to_owned));
+        let position = match own(self.position)? {
             "" => None,
             digits => Some(digits.parse().map_err(|_| Reason::BadNumber)?),
         };
@@ -170,30 +195,48 @@ impl Places {
     }
 }
 
-impl EventParts<'_> {
-    /// Appends the event to `batch`, whose keys are left alone. False when its kind would be one
-    /// more than a batch can have.
-    pub fn push_into(self, batch: &mut EventBatch) -> bool {
+/// Events on their way into a batch, some at a time: while the processor waits for the memory of
+/// one id it finds the next.
+#[derive(Debug, Default)]
+pub struct Group<'c> {
+    parts: Vec<EventParts<'c>>,
+}
+
+impl<'c> Group<'c> {
+    /// Events of a group.
+    const EVENTS: usize = 64;
+
+    /// Adds an event and says at which place of `batch` it will be, whose keys are left alone.
+    /// `None` when its kind would be one more than a batch can have.
+    pub fn push(&mut self, parts: EventParts<'c>, batch: &mut EventBatch) -> Option<u32> {
         // Most often the kind of the event before.
-        let last = batch
-            .kind
-            .last()
-            .copied()
-            .filter(|&last| batch.kinds.get(u32::from(last)) == self.kind);
-        let kind = last.or_else(|| u8::try_from(batch.kinds.intern(self.kind)).ok());
-        let Some(kind) = kind else { return false };
-        if self.context.is_some() && batch.context.is_empty() {
-            batch.context.resize(batch.len(), None);
-        }
-        batch.user.push(batch.users.intern(self.user));
-        batch.item.push(batch.items.intern(self.item));
+        let last = batch.kind.last().copied();
+        let same = last.filter(|&last| batch.kinds.get(u32::from(last)) == parts.kind);
+        let kind = same.or_else(|| u8::try_from(batch.kinds.intern(parts.kind)).ok())?;
+        let at = batch.kind.len();
         batch.kind.push(kind);
-        batch.value.push(self.value);
-        batch.time_ms.push(self.time_ms);
-        if self.context.is_some() || !batch.context.is_empty() {
-            batch.context.push(self.context);
+        batch.value.push(parts.value);
+        batch.time_ms.push(parts.time_ms);
+        if parts.context.is_some() && batch.context.is_empty() {
+            batch.context.resize(at, None);
         }
-        true
+        self.parts.push(parts);
+        let own = self.parts.last_mut();
+        if let Some(own) = own.filter(|own| own.context.is_some() || !batch.context.is_empty()) {
+            batch.context.push(own.context.take());
+        }
+        if self.parts.len() == Self::EVENTS {
+            self.flush(batch);
+        }
+        Some(at as u32)
+    }
+
+    /// Gives the ids of all events that were added their numbers.
+    pub fn flush(&mut self, batch: &mut EventBatch) {
+        let EventBatch { users, items, user, item, .. } = batch;
+        user.extend(self.parts.iter().map(|own| users.intern(own.user)));
+        item.extend(self.parts.iter().map(|own| items.intern(own.item)));
+        self.parts.clear();
     }
 }
 

@@ -1,4 +1,5 @@
 use foretaste_core::ErrorKind;
+use foretaste_ingest::tables::SourceConfig;
 use foretaste_store::Record;
 
 use crate::servers::Kind;
@@ -165,27 +166,30 @@ fn numbers(server: &Server) {
     assert_eq!(world.reconcile(&source).unwrap().differing, 0);
 }
 
-/// One event an hour, all but the last before the lookback.
-fn thirty_events(server: &Server) {
+/// Events that the next pass reads page by page, as a first reading of so many would be loaded.
+fn thirty_events(server: &Server) -> (World, SourceConfig) {
     server.create_ev();
-    for i in 0..30 {
-        let at = server.now(i * 3600 - 200_000);
-        server.run(&format!("INSERT INTO ev (ts, who, sku) VALUES ({at}, 'ann', 'i{i:02}')"));
-    }
+    let insert = |seconds, item: &str| {
+        let at = server.now(seconds);
+        server.run(&format!("INSERT INTO ev (ts, who, sku) VALUES ({at}, 'ann', '{item}')"));
+    };
+    insert(-200_000, "first");
+    let (world, source) = (World::new(server), source(&format!("{EV}batch_rows = 5\n")));
+    assert_eq!(world.pass(&source).unwrap().outcome.added, 1);
+    (0..30).for_each(|i| insert(i - 300, &format!("i{i:02}")));
+    (world, source)
 }
 
 /// Stopped after some pages, a pass says so, and the next one goes on from there.
 fn stopping(server: &Server) {
-    thirty_events(server);
-    let world = World::new(server);
-    let source = source(&format!("{EV}batch_rows = 5\n"));
+    let (world, source) = thirty_events(server);
     let pages = std::cell::Cell::new(0);
     let stop = || pages.replace(pages.get() + 1) == 2;
     let first = world
         .with_reader(&source, (false, &stop), |reader| reader.pass(&source.tables[0]).unwrap());
     assert!(first.stopped && first.outcome.added == 10, "{first:?}");
     let second = world.pass(&source).unwrap();
-    assert_eq!((second.outcome.added, second.outcome.unchanged), (20, 1), "one in the lookback");
+    assert_eq!((second.outcome.added, second.outcome.unchanged), (20, 10), "all in the lookback");
 }
 
 fn errors(server: &Server) {
@@ -200,9 +204,7 @@ fn errors(server: &Server) {
 
 /// The server dies between two pages: what was read stays, the next pass completes it.
 fn killed_server(server: &mut Server) {
-    thirty_events(server);
-    let world = World::new(server);
-    let source = source(&format!("{EV}batch_rows = 5\n"));
+    let (world, source) = thirty_events(server);
     let (pages, victim) = (std::cell::Cell::new(0), std::cell::RefCell::new(&mut *server));
     let kill = || {
         if pages.replace(pages.get() + 1) == 3 {
@@ -217,6 +219,7 @@ fn killed_server(server: &mut Server) {
     assert_eq!(world.pass(&source).unwrap_err().kind(), ErrorKind::Unavailable);
     server.restart();
     world.pass(&source).unwrap();
-    let expected: Vec<_> = (0..30).map(|i| format!("i{i:02}")).collect();
+    let first = std::iter::once("first".to_owned());
+    let expected: Vec<_> = first.chain((0..30).map(|i| format!("i{i:02}"))).collect();
     assert_eq!(items(&world.store), expected);
 }

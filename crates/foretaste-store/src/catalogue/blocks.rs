@@ -1,30 +1,52 @@
-//! Blocks: the memory of rows that came in one load. A block is written once, in four blobs: the
-//! hashes of its rows' names, ascending; digest, key and bucket of each row; names; and the place
-//! among those two of the row of each hash. Blocks of older versions, which were sorted as a whole,
-//! have no fourth. A row that changes or goes moves out: it is marked here, and from then on
-//! `source_rows` knows it.
+//! Blocks: the memory of rows that came in one load, in the order in which they were read. A block
+//! is written once, in some blobs: digest and key of each row; buckets, by runs of rows; and their
+//! names, as differences where all are whole numbers, else with a short hash of each to be found
+//! by. A row that changes or goes moves out: it is marked here, and from then on `source_rows`
+//! knows it.
 //!
-//! 40 bytes a row and its name, against 100 bytes and a dozen times the work in `source_rows`. A
-//! search reads 8 bytes for each row of every block whose range of names it touches.
+//! 17 bytes a row whose names are running numbers, else 24 and its name, against 100 bytes and a
+//! dozen times the work in `source_rows`. A search reads a byte or four for each row of every block
+//! whose range of names it touches. Nothing is sorted to be written.
+//!
+//! Blocks of versions 3 and 4 are read by [`old`].
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+mod block;
+mod numbers;
+mod old;
+mod wanted;
+
+use std::collections::HashMap;
 
 use foretaste_core::ids::id_hash;
 use foretaste_core::{IdTable, Result};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use self::wanted::Wanted;
 use super::{Catalogue, Fault};
-use crate::rows::{RowLoad, Texts};
+use crate::rows::RowLoad;
+pub(crate) use block::Block;
 
-/// The parts of a block.
-const HASHES: i64 = 0;
-const ENTRIES: i64 = 1;
-const NAMES: i64 = 2;
-const PLACES: i64 = 3;
+/// The parts of a block; their numbers are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Hashes, entries, names and places of older versions.
+    OldHashes = 0,
+    OldEntries = 1,
+    /// The end of each name, then all of them.
+    Names = 2,
+    OldPlaces = 3,
+    /// Digest and key of each row.
+    Pairs = 4,
+    /// Behind the last row of each run of rows of one bucket, and that bucket.
+    Runs = 5,
+    /// Names that are numbers.
+    Numbers = 6,
+    /// A short hash of each name.
+    Short = 7,
+}
 
-/// Bytes of one row among the entries: digest, key, bucket.
-const ENTRY: usize = 24;
+/// Bytes of a row among the pairs.
+const PAIR: usize = 16;
 /// In a digest: the row is an event, and its key means something.
 const IS_EVENT: u64 = 1 << 63;
 /// Sums are kept in two halves, as a sum in SQLite must not leave 64 bits.
@@ -40,15 +62,6 @@ pub(super) struct Hit {
     pub(super) key: Option<u64>,
 }
 
-/// A block as it is written.
-pub(crate) struct Block {
-    parts: Vec<Vec<u8>>,
-    low: String,
-    high: String,
-    /// Rows and digests by bucket.
-    buckets: Buckets,
-}
-
 /// A load whose events are written but perhaps not part of the lake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenLoad {
@@ -62,92 +75,6 @@ pub(crate) struct OpenLoad {
 /// The order of names that blocks have ranges of: running numbers lie in their order.
 fn rank(name: &str) -> (usize, &str) {
     (name.len(), name)
-}
-
-impl Block {
-    /// Of the rows `rows` of a load, ascending, whose events have their keys.
-    ///
-    /// # Errors
-    /// `Invalid` when a name stands twice.
-    pub(crate) fn of(load: &RowLoad, rows: &[u32]) -> Result<Self> {
-        let mut some = Texts::default();
-        let names = if rows.len() == load.len() {
-            &load.names
-        } else {
-            rows.iter().for_each(|&at| some.push(load.names.get(at as usize)));
-            &some
-        };
-        let mut order: Vec<(u64, u32)> = names.iter().map(id_hash).zip(0..).collect();
-        order.sort_unstable();
-        refuse_twice(&order, names)?;
-        let hashes = order.iter().flat_map(|(hash, _)| hash.to_le_bytes()).collect();
-        let places = order.iter().flat_map(|(_, place)| place.to_le_bytes()).collect();
-        let (entries, buckets) = entries_of(load, rows);
-        let (ends, text) = names.parts();
-        let mut named: Vec<u8> = Vec::with_capacity(ends.len() * 4 + text.len());
-        ends.iter().for_each(|end| named.extend_from_slice(&end.to_le_bytes()));
-        named.extend_from_slice(text.as_bytes());
-        let extreme = |name: Option<&str>| name.unwrap_or_default().to_owned();
-        let low = extreme(names.iter().min_by_key(|name| rank(name)));
-        let high = extreme(names.iter().max_by_key(|name| rank(name)));
-        Ok(Self { parts: vec![hashes, entries, named, places], low, high, buckets })
-    }
-}
-
-#[cfg(test)]
-impl Block {
-    /// As older versions wrote it: sorted as a whole.
-    pub(crate) fn without_places(mut self) -> Self {
-        let places = self.parts.pop().expect("four parts");
-        let (entries, names) = (&self.parts[1], &self.parts[2]);
-        let (mut sorted, mut ends, mut text) = (Vec::new(), Vec::new(), Vec::new());
-        for place in places.as_chunks::<4>().0 {
-            let place = u32::from_le_bytes(*place) as usize;
-            sorted.extend_from_slice(&entries[place * ENTRY..(place + 1) * ENTRY]);
-            text.extend_from_slice(name_at(names, entries.len() / ENTRY, place).as_bytes());
-            ends.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        }
-        ends.extend(text);
-        (self.parts[1], self.parts[2]) = (sorted, ends);
-        self
-    }
-}
-
-type Buckets = BTreeMap<i64, (i64, i128)>;
-
-/// The entries of some rows of a load, and what they are by bucket.
-fn entries_of(load: &RowLoad, rows: &[u32]) -> (Vec<u8>, Buckets) {
-    let (mut entries, mut buckets) = (Vec::with_capacity(rows.len() * ENTRY), Buckets::new());
-    for rows in rows.chunk_by(|&a, &b| load.bucket[a as usize] == load.bucket[b as usize]) {
-        let bucket = load.bucket[rows[0] as usize];
-        let mut sum = 0;
-        for at in rows.iter().map(|&at| at as usize) {
-            let digest = load.digest[at];
-            let key = load.event[at].map(|event| load.events.key[event as usize]);
-            let flagged = digest | if key.is_some() { IS_EVENT } else { 0 };
-            entries.extend_from_slice(&flagged.to_le_bytes());
-            entries.extend_from_slice(&key.unwrap_or(0).to_le_bytes());
-            entries.extend_from_slice(&bucket.to_le_bytes());
-            sum += i128::from(digest);
-        }
-        let all = buckets.entry(bucket).or_default();
-        *all = (all.0 + rows.len() as i64, all.1 + sum);
-    }
-    (entries, buckets)
-}
-
-fn refuse_twice(order: &[(u64, u32)], names: &Texts) -> Result<()> {
-    let name = |at: u32| names.get(at as usize);
-    // Names of one hash stand together, though perhaps not next to their equals.
-    let groups = order.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1);
-    for group in groups {
-        let mut all: Vec<_> = group.iter().map(|(_, at)| name(*at)).collect();
-        all.sort_unstable();
-        if let Some(pair) = all.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(crate::rows::twice(pair[0], "load"));
-        }
-    }
-    Ok(())
 }
 
 impl Catalogue {
@@ -167,8 +94,8 @@ impl Catalogue {
             )?;
             let sql = "INSERT INTO row_block_parts (tab, batch, part, bytes)
                        VALUES (?1, ?2, ?3, ?4)";
-            for (part, bytes) in (HASHES..).zip(&block.parts) {
-                t.execute(sql, params![tab, batch, part, bytes])?;
+            for (part, bytes) in &block.parts {
+                t.execute(sql, params![tab, batch, *part as i64, bytes])?;
             }
             let sql = "INSERT INTO row_block_buckets (tab, batch, bucket, rows, low, high)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -217,6 +144,16 @@ impl Catalogue {
         })
     }
 
+    /// Whether a step was interrupted: what it noted is not certain yet.
+    pub(crate) fn is_step_open(&self, table: &str) -> Result<bool> {
+        let sql = "SELECT open != 0 FROM row_tables WHERE name = ?1";
+        let connection = super::lock(&self.reading);
+        let found = super::prepared(&connection, sql, |s| {
+            s.query_row([table], |row| row.get(0)).optional()
+        });
+        Ok(self.named(found)?.unwrap_or(false))
+    }
+
     /// Which rows of a load are remembered already, ascending.
     pub(crate) fn known_rows(&self, table: &str, load: &RowLoad) -> Result<Vec<u32>> {
         let connection = super::lock(&self.reading);
@@ -224,7 +161,10 @@ impl Catalogue {
             let Some(tab) = find_table(&connection, table)? else { return Ok(Vec::new()) };
             let names: Vec<&str> = load.names.iter().collect();
             let mut known: Vec<u32> = hits(&connection, tab, &names)?.into_keys().collect();
-            known.extend(single_rows(&connection, tab, &names)?);
+            let sql = "SELECT 1 FROM source_rows WHERE tab = ?1";
+            if connection.prepare_cached(sql)?.exists([tab])? {
+                known.extend(single_rows(&connection, tab, &names)?);
+            }
             known.sort_unstable();
             Ok(known)
         };
@@ -261,13 +201,6 @@ fn single_rows(connection: &Connection, tab: i64, names: &[&str]) -> rusqlite::R
     Ok(found.map(|(at, _)| at).collect())
 }
 
-/// Hash and place of each name, ascending.
-fn by_hash(names: &[&str]) -> Vec<(u64, u32)> {
-    let mut sorted: Vec<_> = (0..).zip(names).map(|(at, name)| (id_hash(name), at)).collect();
-    sorted.sort_unstable();
-    sorted
-}
-
 /// Names and digests of the rows of one bucket that are still in blocks.
 pub(super) fn bucket(
     connection: &Connection,
@@ -280,12 +213,12 @@ pub(super) fn bucket(
     let mut rows = Vec::new();
     for batch in batches.collect::<rusqlite::Result<Vec<_>>>()? {
         let moved = moved(connection, tab, batch)?;
-        let (entries, names) = rest(connection, tab, batch)?;
-        let inside =
-            (0..entries.len() / ENTRY).filter(|&at| number(&entries, at, 2) == bucket as u64);
-        for place in inside.filter(|place| moved.binary_search(place).is_err()) {
-            let digest = number(&entries, place, 0) & !IS_EVENT;
-            rows.push((name_at(&names, entries.len() / ENTRY, place).to_owned(), Some(digest)));
+        let entries = Entries::read(connection, tab, batch)?;
+        let names = Names::read(connection, (tab, batch), entries.len())?;
+        for place in entries.of_bucket(bucket) {
+            if moved.binary_search(&place).is_err() {
+                rows.push((names.get(place), Some(entries.row(place).0 & !IS_EVENT)));
+            }
         }
     }
     Ok(rows)
@@ -303,78 +236,183 @@ pub(super) fn hits(
     let blocks = select.query_map([tab], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
     })?;
+    let blocks = blocks.collect::<rusqlite::Result<Vec<_>>>()?;
+    if blocks.is_empty() {
+        return Ok(found);
+    }
     let ranks = || names.iter().map(|name| rank(name));
     let (Some(lowest), Some(highest)) = (ranks().min(), ranks().max()) else { return Ok(found) };
-    let mut sorted: Vec<(u64, u32)> = Vec::new();
-    for (batch, low, high) in blocks.collect::<rusqlite::Result<Vec<_>>>()? {
+    let mut search = Search::new(names);
+    for (batch, low, high) in blocks {
         let range = rank(&low)..=rank(&high);
         let is_apart = lowest > *range.end() || highest < *range.start();
-        if is_apart || !names.iter().any(|name| range.contains(&rank(name))) {
-            continue;
+        if !is_apart && names.iter().any(|name| range.contains(&rank(name))) {
+            search.in_block(connection, (tab, batch), &mut found)?;
         }
-        if sorted.is_empty() {
-            sorted = by_hash(names);
-        }
-        in_block(connection, (tab, batch), (names, &sorted), &mut found)?;
     }
     Ok(found)
 }
 
-/// Adds the rows of a block that have not moved and whose names are among `names`, of which
-/// `sorted` has the hashes.
-fn in_block(
-    connection: &Connection,
-    (tab, batch): (i64, i64),
-    (names, sorted): (&[&str], &[(u64, u32)]),
-    found: &mut HashMap<u32, Hit>,
-) -> rusqlite::Result<()> {
-    let pairs = part(connection, (tab, batch, HASHES), |hashes| equal_hashes(hashes, sorted))?;
-    if pairs.is_empty() {
-        return Ok(());
-    }
-    let pairs = placed(connection, (tab, batch), pairs)?;
-    let moved = moved(connection, tab, batch)?;
-    let (entries, own) = rest(connection, tab, batch)?;
-    let here = pairs.into_iter().filter(|(place, _)| moved.binary_search(place).is_err());
-    for (place, at) in here {
-        if names[at as usize] != name_at(&own, entries.len() / ENTRY, place) {
-            continue;
-        }
-        let digest = number(&entries, place, 0);
-        let key = (digest & IS_EVENT != 0).then(|| number(&entries, place, 1));
-        let bucket = number(&entries, place, 2) as i64;
-        found.insert(at, Hit { batch, place, bucket, digest: digest & !IS_EVENT, key });
-    }
-    Ok(())
+/// Names that are looked for.
+struct Search<'n> {
+    names: &'n [&'n str],
+    /// The names by what blocks have of them, as soon as one has it.
+    numbers: Option<Wanted>,
+    short: Option<Wanted>,
+    hashes: Option<Vec<(u64, u32)>>,
 }
 
-/// With the places of rows instead of those of their hashes.
-fn placed(
-    connection: &Connection,
-    (tab, batch): (i64, i64),
-    mut pairs: Vec<(usize, u32)>,
-) -> rusqlite::Result<Vec<(usize, u32)>> {
-    let found = part(connection, (tab, batch, PLACES), |places| {
-        let place = |at: usize| u32::from_le_bytes(places.as_chunks::<4>().0[at]);
-        pairs.iter_mut().for_each(|(at, _)| *at = place(*at) as usize);
-    });
-    found.optional()?;
-    Ok(pairs)
+impl<'n> Search<'n> {
+    fn new(names: &'n [&'n str]) -> Self {
+        Self { names, numbers: None, short: None, hashes: None }
+    }
+
+    /// Adds the rows of a block that have not moved and whose names are wanted.
+    fn in_block(
+        &mut self,
+        connection: &Connection,
+        (tab, batch): (i64, i64),
+        found: &mut HashMap<u32, Hit>,
+    ) -> rusqlite::Result<()> {
+        let pairs = self.places(connection, (tab, batch))?;
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let moved = moved(connection, tab, batch)?;
+        let entries = Entries::read(connection, tab, batch)?;
+        let own = Names::read(connection, (tab, batch), entries.len())?;
+        let here = pairs.into_iter().filter(|(place, _)| moved.binary_search(place).is_err());
+        for (place, at) in here.filter(|&(place, at)| own.is(place, self.names[at as usize])) {
+            let (digest, key, bucket) = entries.row(place);
+            let key = (digest & IS_EVENT != 0).then_some(key);
+            found.insert(at, Hit { batch, place, bucket, digest: digest & !IS_EVENT, key });
+        }
+        Ok(())
+    }
+
+    /// Places in a block that may be those of names.
+    fn places(
+        &mut self,
+        connection: &Connection,
+        (tab, batch): (i64, i64),
+    ) -> rusqlite::Result<Vec<(usize, u32)>> {
+        let names = || (0..).zip(self.names);
+        let numbers = self.numbers.get_or_insert_with(|| {
+            let numbers = names().filter_map(|(at, name)| Some((numbers::parse(name)? as u64, at)));
+            Wanted::new(numbers.collect())
+        });
+        let found = part(connection, (tab, batch, Part::Numbers), |steps| {
+            numbers.among(numbers::decode(steps).map(|number| number as u64))
+        });
+        if let Some(found) = found.optional()? {
+            return Ok(found);
+        }
+        let short_of = |name: &str| u64::from(short(id_hash(name)));
+        let short = self.short.get_or_insert_with(|| {
+            Wanted::new(names().map(|(at, name)| (short_of(name), at)).collect())
+        });
+        let found = part(connection, (tab, batch, Part::Short), |hashes| {
+            let hashes = hashes.as_chunks::<4>().0.iter();
+            short.among(hashes.map(|hash| u64::from(u32::from_le_bytes(*hash))))
+        });
+        if let Some(found) = found.optional()? {
+            return Ok(found);
+        }
+        let hashes = self.hashes.get_or_insert_with(|| old::by_hash(self.names));
+        old::places(connection, (tab, batch), hashes)
+    }
 }
 
-/// Places of equal hashes in a block and in `sorted`.
-fn equal_hashes(hashes: &[u8], sorted: &[(u64, u32)]) -> Vec<(usize, u32)> {
-    let mut pairs = Vec::new();
-    let mut wanted = sorted;
-    for (place, hash) in hashes.as_chunks::<8>().0.iter().enumerate() {
-        let hash = u64::from_le_bytes(*hash);
-        while wanted.first().is_some_and(|(own, _)| *own < hash) {
-            wanted = &wanted[1..];
-        }
-        let equal = wanted.iter().take_while(|(own, _)| *own == hash);
-        pairs.extend(equal.map(|(_, at)| (place, *at)));
+/// What a search goes by first.
+fn short(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// Digest, key and bucket of each row of a block.
+enum Entries {
+    Old(Vec<u8>),
+    Pairs(Vec<u8>, Vec<(usize, i64)>),
+}
+
+impl Entries {
+    fn read(connection: &Connection, tab: i64, batch: i64) -> rusqlite::Result<Self> {
+        let pairs = part(connection, (tab, batch, Part::Pairs), <[u8]>::to_vec).optional()?;
+        let Some(pairs) = pairs else {
+            return part(connection, (tab, batch, Part::OldEntries), <[u8]>::to_vec).map(Self::Old);
+        };
+        let runs = part(connection, (tab, batch, Part::Runs), |runs| {
+            let run = |run: &[u8; 16]| {
+                let half = |at: usize| number(run, at);
+                (half(0) as usize, half(1) as i64)
+            };
+            runs.as_chunks::<16>().0.iter().map(run).collect()
+        })?;
+        Ok(Self::Pairs(pairs, runs))
     }
-    pairs
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Old(entries) => entries.len() / old::ENTRY,
+            Self::Pairs(pairs, _) => pairs.len() / PAIR,
+        }
+    }
+
+    /// Digest with its flag, key, bucket.
+    fn row(&self, place: usize) -> (u64, u64, i64) {
+        match self {
+            Self::Old(entries) => old::entry(entries, place),
+            Self::Pairs(pairs, runs) => {
+                let run = runs.partition_point(|&(end, _)| end <= place);
+                (number(pairs, place * 2), number(pairs, place * 2 + 1), runs[run].1)
+            }
+        }
+    }
+
+    fn of_bucket(&self, bucket: i64) -> Vec<usize> {
+        match self {
+            Self::Old(_) => (0..self.len()).filter(|&at| self.row(at).2 == bucket).collect(),
+            Self::Pairs(_, runs) => {
+                let froms = std::iter::once(0).chain(runs.iter().map(|run| run.0));
+                let own = froms.zip(runs).filter(|(_, run)| run.1 == bucket);
+                own.flat_map(|(from, run)| from..run.0).collect()
+            }
+        }
+    }
+}
+
+/// The names of a block.
+enum Names {
+    Numbers(Vec<i64>),
+    /// Of so many.
+    Texts(Vec<u8>, usize),
+}
+
+impl Names {
+    fn read(connection: &Connection, (tab, batch): (i64, i64), n: usize) -> rusqlite::Result<Self> {
+        let numbers = |steps: &[u8]| numbers::decode(steps).collect();
+        let numbers = part(connection, (tab, batch, Part::Numbers), numbers).optional()?;
+        match numbers {
+            Some(numbers) => Ok(Self::Numbers(numbers)),
+            None => {
+                let texts = part(connection, (tab, batch, Part::Names), <[u8]>::to_vec)?;
+                Ok(Self::Texts(texts, n))
+            }
+        }
+    }
+
+    fn get(&self, place: usize) -> String {
+        match self {
+            Self::Numbers(numbers) => numbers[place].to_string(),
+            Self::Texts(names, n) => name_at(names, *n, place).to_owned(),
+        }
+    }
+
+    fn is(&self, place: usize, name: &str) -> bool {
+        match self {
+            Self::Numbers(numbers) => numbers::parse(name) == Some(numbers[place]),
+            Self::Texts(names, n) => name_at(names, *n, place) == name,
+        }
+    }
 }
 
 /// A row leaves its block.
@@ -405,26 +443,19 @@ fn moved(connection: &Connection, tab: i64, batch: i64) -> rusqlite::Result<Vec<
     places.map(|place| Ok(place? as usize)).collect()
 }
 
-/// Entries and names of a block.
-fn rest(connection: &Connection, tab: i64, batch: i64) -> rusqlite::Result<(Vec<u8>, Vec<u8>)> {
-    let entries = part(connection, (tab, batch, ENTRIES), <[u8]>::to_vec)?;
-    Ok((entries, part(connection, (tab, batch, NAMES), <[u8]>::to_vec)?))
-}
-
 fn part<T>(
     connection: &Connection,
-    (tab, batch, part): (i64, i64, i64),
+    (tab, batch, part): (i64, i64, Part),
     read: impl FnOnce(&[u8]) -> T,
 ) -> rusqlite::Result<T> {
     let sql = "SELECT bytes FROM row_block_parts WHERE tab = ?1 AND batch = ?2 AND part = ?3";
     let mut select = connection.prepare_cached(sql)?;
-    select.query_row([tab, batch, part], |row| Ok(read(row.get_ref(0)?.as_blob()?)))
+    select.query_row([tab, batch, part as i64], |row| Ok(read(row.get_ref(0)?.as_blob()?)))
 }
 
-/// Number `field` of entry `place`.
-fn number(entries: &[u8], place: usize, field: usize) -> u64 {
-    let from = place * ENTRY + field * 8;
-    u64::from_le_bytes(entries[from..from + 8].try_into().expect("eight bytes"))
+/// Number `at` of some, eight bytes each.
+fn number(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at * 8..at * 8 + 8].try_into().expect("eight bytes"))
 }
 
 /// Name `place` of `n`: the ends of all names, then the names.
@@ -433,6 +464,6 @@ fn name_at(names: &[u8], n: usize, place: usize) -> &str {
         u32::from_le_bytes(names[at * 4..at * 4 + 4].try_into().expect("four bytes")) as usize
     };
     let from = place.checked_sub(1).map_or(0, end);
-    let range: Range<usize> = n * 4 + from..n * 4 + end(place);
+    let range = n * 4 + from..n * 4 + end(place);
     std::str::from_utf8(&names[range]).expect("names were written as whole texts")
 }

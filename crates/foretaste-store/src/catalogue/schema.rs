@@ -7,7 +7,7 @@ use foretaste_core::{Error, ErrorKind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Step `i` leads from version `i` to version `i + 1`. Steps are never changed, only added.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "CREATE TABLE items (
        id TEXT PRIMARY KEY, record TEXT NOT NULL, embedding BLOB,
        hidden INTEGER NOT NULL DEFAULT 0
@@ -50,6 +50,7 @@ const STEPS: [&str; 4] = [
        PRIMARY KEY (tab, batch, place)
      ) WITHOUT ROWID;",
     "-- Blocks have a fourth part, without which their rows are not found.",
+    "-- Blocks have other parts, without which their rows are not found.",
 ];
 
 /// How long a statement waits for a lock of another process.

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 
 use foretaste_core::event::id_key;
 use foretaste_core::{Event, Limits, Result};
-use foretaste_lake::{CommitNote, FinishedSegment, Lake};
+use foretaste_lake::{CommitNote, FinishedSegment, GroupWriter, Lake};
 
 use super::{EmbeddedStore, Writer, lock};
-use crate::catalogue::{Block, Catalogue};
+use crate::catalogue::Catalogue;
 use crate::rows::{
     EventIds, Record, RowBucket, RowChanges, RowLoad, RowOutcome, RowStep, RowStore,
 };
@@ -55,21 +55,24 @@ impl EmbeddedStore {
         &self,
         writer: &Writer,
         (table, batch): (&str, u64),
-        (mut load, rows): (RowLoad, &[u32]),
-    ) -> Result<RowLoad> {
-        name_events(&mut load, rows, &mut EventIds::new(table, batch));
-        let block = Block::of(&load, rows)?;
-        let events = self.segment_of(&mut load, rows)?;
+        (load, rows): (&mut RowLoad, &[u32]),
+    ) -> Result<()> {
+        name_events(load, rows, &mut EventIds::new(table, batch));
+        let mut block = std::mem::take(&mut load.room.block);
+        let filled = block.fill(load, rows);
+        load.room.block = block;
+        filled?;
+        let events = self.segment_of(load, rows)?;
         let file = events.as_ref().map_or("", |events| &events.meta().file).to_owned();
-        self.catalogue.note_load((table, batch), &block, (&file, load.watermark.as_deref()))?;
+        let note = (&file[..], load.watermark.as_deref());
+        self.catalogue.note_load((table, batch), &load.room.block, note)?;
         if let Some(events) = events {
             // Held until the commit is done: an erasure comes before it or after it.
             let erasures = writer.erasures.read().unwrap_or_else(|e| e.into_inner());
             let note = CommitNote { erased_through: erasures.last(), ..CommitNote::default() };
             self.lake.commit(vec![events], note)?;
         }
-        settle_loads(&self.catalogue, &self.lake)?;
-        Ok(load)
+        settle_loads(&self.catalogue, &self.lake)
     }
 
     /// The events of `rows` as a segment on disk that is not part of the lake yet; those of other
@@ -91,9 +94,11 @@ impl EmbeddedStore {
             let events = std::mem::take(&mut load.events);
             load.events = filter::retain(events, |_, at| is_wanted[at]);
         }
-        let mut segment = self.lake.writer()?;
-        segment.write(&load.events)?;
-        segment.finish().map(Some)
+        let group = match &mut load.room.group {
+            Some(group) => group,
+            none => none.insert(GroupWriter::new()?),
+        };
+        self.lake.write_at_once(&load.events, group).map(Some)
     }
 }
 
@@ -150,7 +155,7 @@ impl RowStore for EmbeddedStore {
     fn load_rows(
         &self,
         table: &str,
-        load: RowLoad,
+        load: &mut RowLoad,
         tell: Option<&dyn Fn(&RowChanges)>,
     ) -> Result<RowOutcome> {
         validate::name("table", table)?;
@@ -159,19 +164,21 @@ impl RowStore for EmbeddedStore {
         validate::load(&load.events, &mut lock(&writer.kinds))?;
         let _one_at_a_time = lock(&writer.stepping);
         settle_loads(&self.catalogue, &self.lake)?;
-        // What an interrupted step left is to be uncertain before anybody asks what is known.
-        self.apply_step(writer, (table, RowStep::default()), &mut RowChanges::default())?;
-        let known = self.catalogue.known_rows(table, &load)?;
+        if self.catalogue.is_step_open(table)? {
+            // What it left is to be uncertain before anybody asks what is known.
+            self.apply_step(writer, (table, RowStep::default()), &mut RowChanges::default())?;
+        }
+        let known = self.catalogue.known_rows(table, load)?;
         let apply =
             &mut |step, changes: &mut RowChanges| self.apply_step(writer, (table, step), changes);
         let mut outcome = load.store_steps(&known, apply, tell)?;
         let new: Vec<u32> =
             (0..load.len() as u32).filter(|at| known.binary_search(at).is_err()).collect();
         let batch = self.catalogue.next_batch(table)?;
-        let load = self.load_new(writer, (table, batch), (load, &new))?;
+        self.load_new(writer, (table, batch), (load, &new))?;
         outcome.added += new.len();
         if let Some(tell) = tell {
-            tell_events(&load, &new, (&mut EventIds::new(table, batch), tell));
+            tell_events(load, &new, (&mut EventIds::new(table, batch), tell));
         }
         Ok(outcome)
     }

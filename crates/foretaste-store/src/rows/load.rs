@@ -1,6 +1,9 @@
 //! Many rows of an outside table as columns: what a first reading stores at once.
 
 use foretaste_core::{Error, EventBatch, Limits, Result};
+use foretaste_lake::GroupWriter;
+
+use crate::catalogue::Block;
 
 use super::{Record, Row, RowChanges, RowOutcome, RowStep, RowStore};
 
@@ -27,11 +30,6 @@ impl Texts {
         &self.bytes[from as usize..self.ends[at] as usize]
     }
 
-    /// Where each text ends, and all of them as one.
-    pub(crate) fn parts(&self) -> (&[u32], &str) {
-        (&self.ends, &self.bytes)
-    }
-
     /// Number of texts.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -55,7 +53,7 @@ impl Texts {
 }
 
 /// Rows that are events or nothing, in columns of one length.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct RowLoad {
     /// Primary keys as texts, each once.
     pub names: Texts,
@@ -69,6 +67,16 @@ pub struct RowLoad {
     pub events: EventBatch,
     /// How far the table has been read once all of this is stored.
     pub watermark: Option<String>,
+    /// Room that storing took.
+    pub(crate) room: LoadRoom,
+}
+
+/// What storing works with: new memory is cleared by the system first, which took longer than what
+/// was done with it.
+#[derive(Debug, Default)]
+pub(crate) struct LoadRoom {
+    pub(crate) block: Block,
+    pub(crate) group: Option<GroupWriter>,
 }
 
 impl RowLoad {
@@ -84,7 +92,18 @@ impl RowLoad {
             event: Vec::with_capacity(n),
             events: EventBatch::with_capacity(n),
             watermark: None,
+            room: LoadRoom::default(),
         }
+    }
+
+    /// Without rows again, with the room that it has.
+    pub fn clear(&mut self) {
+        self.names.truncate(0);
+        self.bucket.clear();
+        self.digest.clear();
+        self.event.clear();
+        self.events.clear();
+        self.watermark = None;
     }
 
     /// Number of rows.

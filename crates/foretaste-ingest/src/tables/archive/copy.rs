@@ -145,7 +145,7 @@ impl Copying<'_> {
         after: Option<Vec<String>>,
         (gathered, writer): (&mut Gathered, &mut FileWriter),
     ) -> Result<Result<Option<Vec<String>>, usize>> {
-        let Some(last) = sent.last().and_then(|page| page.rows().next_back()) else {
+        let Some(last) = sent.last().and_then(|page| page.last()) else {
             return Ok(Ok(after));
         };
         let last = match words(&scan.columns, last) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::catalogue::Block;
 use crate::rows::Row;
 use crate::store::Store;
 use crate::{Columns, EmbeddedOptions};
@@ -76,18 +77,20 @@ fn load(from: u32, to: u32) -> RowLoad {
 
 /// A load that ends when its rows are noted, or when the lake has its events.
 fn interrupt_load(store: &EmbeddedStore, load: RowLoad, committed: bool) {
-    interrupt_block(store, load, (committed, |block| block));
+    interrupt_block(store, load, (committed, |block, _| block));
 }
 
 fn interrupt_block(
     store: &EmbeddedStore,
     mut load: RowLoad,
-    (committed, form): (bool, fn(Block) -> Block),
+    (committed, form): (bool, fn(Block, &[&str]) -> Block),
 ) {
     let batch = store.catalogue.next_batch("t").unwrap();
     let rows: Vec<u32> = (0..load.len() as u32).collect();
     name_events(&mut load, &rows, &mut EventIds::new("t", batch));
-    let block = form(Block::of(&load, &rows).unwrap());
+    let mut block = Block::default();
+    block.fill(&load, &rows).unwrap();
+    let block = form(block, &load.names.iter().collect::<Vec<_>>());
     let segment = store.segment_of(&mut load, &rows).unwrap().unwrap();
     let note = (segment.meta().file.as_str(), load.watermark.as_deref());
     store.catalogue.note_load(("t", batch), &block, note).unwrap();
@@ -105,7 +108,7 @@ fn an_interrupted_load_is_there_as_a_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let open = || EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
         let mut store = open();
-        store.load_rows("t", load(0, 300), None).unwrap();
+        store.load_rows("t", &mut load(0, 300), None).unwrap();
         interrupt_load(&store, load(300, 700), committed);
         if reopened {
             drop(store);
@@ -118,7 +121,7 @@ fn an_interrupted_load_is_there_as_a_whole_or_not_at_all() {
         assert_eq!(store.watermark("t").unwrap(), Some(n.to_string()), "{committed} {reopened}");
         assert_eq!(items(&store).len(), n);
         assert_eq!(store.row_buckets("t").unwrap()[0].rows, n as u64);
-        let done = store.load_rows("t", load(250, 700), None).unwrap();
+        let done = store.load_rows("t", &mut load(250, 700), None).unwrap();
         assert_eq!((done.added, done.unchanged), (700 - n, n - 250));
         assert_eq!(items(&store).len(), 700);
         let done = store.apply_rows("t", RowStep { gone: vec!["5".into()], ..RowStep::default() });
@@ -135,7 +138,7 @@ fn a_load_after_an_interrupted_step_takes_the_step_back() {
     interrupt(&store, step("b", 2), true);
     drop(store);
     let store = open();
-    let done = store.load_rows("t", load(0, 10), None).unwrap();
+    let done = store.load_rows("t", &mut load(0, 10), None).unwrap();
     assert_eq!((done.added, done.changed), (9, 1), "row 1 was uncertain");
     assert_eq!(items(&store).len(), 10);
     assert!(!items(&store).contains(&"b".to_owned()));
@@ -143,16 +146,67 @@ fn a_load_after_an_interrupted_step_takes_the_step_back() {
 
 #[test]
 fn blocks_of_older_versions_are_understood() {
+    let versions: [fn(Block, &[&str]) -> Block; 2] =
+        [|block, names| block.as_version(3, names), |block, names| block.as_version(4, names)];
+    for form in versions {
+        check_block(form, |n| n.to_string());
+    }
+}
+
+#[test]
+fn rows_of_blocks_are_found_whatever_their_names() {
+    let names: [fn(u32) -> String; 4] = [
+        |n| n.to_string(),
+        |n| format!("k{}", n ^ 0x55),
+        |n| (100_000 - i64::from(n) * 7919 % 200_003).to_string(),
+        // One of them is no number.
+        |n| if n == 17 { "017".to_owned() } else { n.to_string() },
+    ];
+    names.into_iter().for_each(|name| check_block(|block, _| block, name));
+}
+
+/// A block of rows 0 to 299, which is in use.
+#[track_caller]
+fn check_block(form: fn(Block, &[&str]) -> Block, name: fn(u32) -> String) {
     let dir = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
-    interrupt_block(&store, load(0, 300), (true, Block::without_places));
-    let done = store.load_rows("t", load(0, 400), None).unwrap();
+    let named = |from, to| {
+        let mut load = load(from, to);
+        load.names.truncate(0);
+        (from..to).for_each(|n| load.names.push(&name(n)));
+        load.bucket.iter_mut().zip(from..to).for_each(|(bucket, n)| *bucket = i64::from(n / 100));
+        load
+    };
+    interrupt_block(&store, named(0, 300), (true, form));
+    let done = store.load_rows("t", &mut named(0, 400), None).unwrap();
     assert_eq!((done.added, done.unchanged), (100, 300));
-    let digests = store.row_digests("t", &["7", "299", "399", "400"]).unwrap();
+    let names = [7, 299, 399, 400].map(name);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let digests = store.row_digests("t", &names).unwrap();
     assert_eq!(digests, [Some(7), Some(299), Some(399), None]);
-    let step = RowStep { gone: vec!["5".into(), "350".into()], ..RowStep::default() };
+    let step = RowStep { gone: vec![name(5), name(350)], ..RowStep::default() };
     assert_eq!(store.apply_rows("t", step).unwrap().removed, 2);
-    let rows = store.bucket_rows("t", 0).unwrap();
-    assert!(rows.iter().all(|(row, digest)| row.parse().ok() == *digest), "{rows:?}");
-    assert_eq!((rows.len(), items(&store).len()), (398, 398));
+    for (bucket, gone) in [(0, Some(5)), (1, None), (2, None), (3, Some(350))] {
+        let mut rows = store.bucket_rows("t", bucket).unwrap();
+        rows.sort_unstable();
+        let own = (bucket as u32 * 100..bucket as u32 * 100 + 100).filter(|&n| Some(n) != gone);
+        let mut expected: Vec<_> = own.map(|n| (name(n), Some(u64::from(n)))).collect();
+        expected.sort_unstable();
+        assert_eq!(rows, expected);
+    }
+    assert_eq!(items(&store).len(), 398);
+}
+
+#[test]
+fn a_name_that_stands_twice_is_refused_whatever_its_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
+    for names in [["3", "2", "3"], ["a", "b", "a"], ["1", "a", "1"]] {
+        let mut load = load(0, 3);
+        load.names.truncate(0);
+        names.iter().for_each(|name| load.names.push(name));
+        let refused = store.load_rows("t", &mut load, None).unwrap_err();
+        assert!(refused.to_string().contains("stands twice"), "{refused}");
+    }
+    assert!(items(&store).is_empty());
 }
