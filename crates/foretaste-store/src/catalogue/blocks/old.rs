@@ -57,7 +57,7 @@ fn equal(hashes: &[u8], sorted: &[(u64, u32)]) -> Vec<(usize, u32)> {
 #[cfg(test)]
 impl super::Block {
     /// As version 3 wrote it (sorted as a whole), or version 4.
-    pub(crate) fn as_version(mut self, version: u32, names: &[&str]) -> Self {
+    pub(crate) fn of_version(mut self, version: u32, names: &[&str]) -> Self {
         let bytes = |wanted| &self.parts.iter().find(|(own, _)| *own == wanted).unwrap().1;
         let (pairs, runs) = (bytes(Part::Pairs), bytes(Part::Runs));
         let sorted = by_hash(names);

@@ -75,16 +75,15 @@ fn load(from: u32, to: u32) -> RowLoad {
     load
 }
 
+/// Makes of a block, whose rows have these names, one of another version.
+type Form = fn(Block, &[&str]) -> Block;
+
 /// A load that ends when its rows are noted, or when the lake has its events.
 fn interrupt_load(store: &EmbeddedStore, load: RowLoad, committed: bool) {
     interrupt_block(store, load, (committed, |block, _| block));
 }
 
-fn interrupt_block(
-    store: &EmbeddedStore,
-    mut load: RowLoad,
-    (committed, form): (bool, fn(Block, &[&str]) -> Block),
-) {
+fn interrupt_block(store: &EmbeddedStore, mut load: RowLoad, (committed, form): (bool, Form)) {
     let batch = store.catalogue.next_batch("t").unwrap();
     let rows: Vec<u32> = (0..load.len() as u32).collect();
     name_events(&mut load, &rows, &mut EventIds::new("t", batch));
@@ -146,8 +145,8 @@ fn a_load_after_an_interrupted_step_takes_the_step_back() {
 
 #[test]
 fn blocks_of_older_versions_are_understood() {
-    let versions: [fn(Block, &[&str]) -> Block; 2] =
-        [|block, names| block.as_version(3, names), |block, names| block.as_version(4, names)];
+    let versions: [Form; 2] =
+        [|block, names| block.of_version(3, names), |block, names| block.of_version(4, names)];
     for form in versions {
         check_block(form, |n| n.to_string());
     }
@@ -167,7 +166,7 @@ fn rows_of_blocks_are_found_whatever_their_names() {
 
 /// A block of rows 0 to 299, which is in use.
 #[track_caller]
-fn check_block(form: fn(Block, &[&str]) -> Block, name: fn(u32) -> String) {
+fn check_block(form: Form, name: fn(u32) -> String) {
     let dir = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
     let named = |from, to| {
