@@ -10,7 +10,7 @@ use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use foretaste_core::{Error, ErrorKind, Result};
-use foretaste_features::{Place, register_lake};
+use foretaste_features::{MERGED_RUNS, Place, register_lake};
 use tracing::info;
 
 use crate::address::Address;
@@ -84,7 +84,7 @@ pub async fn execute_tasks(options: &ExecutorOptions, place: &Place) -> Result<(
     ended.map_err(|e| {
         failure::of_part(&format!("the scheduler at {} took no executor", options.scheduler), e)
     })?;
-    if told.to_stop() {
+    if told.has_come() {
         return Ok(());
     }
     let text = format!(
@@ -104,7 +104,7 @@ impl Told {
         Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]))
     }
 
-    fn to_stop(&mut self) -> bool {
+    fn has_come(&mut self) -> bool {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         self.0.iter_mut().any(|signal| signal.poll_recv(&mut context).is_ready())
     }
@@ -154,7 +154,8 @@ fn runtimes(spill: &Path, spill_mb: u64, place: &Place) -> RuntimeProducer {
     let (spill, place) = (spill.to_owned(), place.clone());
     Arc::new(move |_| {
         let mut disk = DiskManagerBuilder::default()
-            .with_max_temp_directory_size(spill_mb.saturating_mul(1 << 20));
+            .with_max_temp_directory_size(spill_mb.saturating_mul(1 << 20))
+            .with_max_spill_merge_fan_in(MERGED_RUNS);
         disk.set_mode(DiskManagerMode::Directories(vec![spill.clone()]));
         let runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc()?;
         register_lake(&runtime, Some(&place));

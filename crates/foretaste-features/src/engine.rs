@@ -27,6 +27,9 @@ use crate::table::{StateProvider, TableState};
 
 /// How many of the largest users of memory an error names.
 const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).expect("3 > 0");
+/// Spilled runs that one sort merges at a time: it would take all memory for as many as it can, and
+/// leave nothing to those beside it.
+pub const MERGED_RUNS: usize = 16;
 /// How often a query is tried whose executors are lost.
 const ATTEMPTS: u32 = 3;
 /// Smallest memory with which sorting and grouping can spill.
@@ -91,6 +94,7 @@ impl EngineConfig {
 pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     threads: usize,
+    portion_bytes: usize,
     remote: Option<Arc<dyn RemoteExecution>>,
 }
 
@@ -102,7 +106,8 @@ impl Engine {
     pub fn new(place: &Place, config: &EngineConfig) -> Result<Self> {
         config.check()?;
         let mut disk = DiskManagerBuilder::default()
-            .with_max_temp_directory_size(config.spill_mb.saturating_mul(1 << 20));
+            .with_max_temp_directory_size(config.spill_mb.saturating_mul(1 << 20))
+            .with_max_spill_merge_fan_in(MERGED_RUNS);
         if !config.spill_dir.as_os_str().is_empty() {
             fs_err::create_dir_all(&config.spill_dir)?;
             disk.set_mode(DiskManagerMode::Directories(vec![config.spill_dir.clone()]));
@@ -115,7 +120,11 @@ impl Engine {
             .build_arc()
             .map_err(|e| failure::sql("starting the SQL engine", e))?;
         register_lake(&runtime, Some(place));
-        Ok(Self { runtime, threads: config.threads, remote: None })
+        let threads = match config.threads {
+            0 => std::thread::available_parallelism()?.get(),
+            threads => threads,
+        };
+        Ok(Self { runtime, threads, portion_bytes: bytes / threads, remote: None })
     }
 
     /// The same engine, which plans here and has plans carried out by `remote`.
@@ -137,7 +146,10 @@ impl Engine {
     }
 
     fn settings(&self) -> SessionConfig {
-        self.remote.as_ref().map_or_else(SessionConfig::new, |remote| remote.settings())
+        match &self.remote {
+            Some(remote) => remote.settings(),
+            None => portioned(self.portion_bytes).with_target_partitions(self.threads),
+        }
     }
 
     /// The rows of a query of one of these sessions, which is `what` in errors.
@@ -180,11 +192,8 @@ impl Engine {
     fn session_with(
         &self,
         tables: &[(&str, &TableState)],
-        mut config: SessionConfig,
+        config: SessionConfig,
     ) -> Result<SessionContext> {
-        if self.threads > 0 && self.remote.is_none() {
-            config = config.with_target_partitions(self.threads);
-        }
         let session = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
         for (name, state) in tables {
             register(&session, name, state)?;
@@ -217,6 +226,15 @@ impl Engine {
         }
         Ok(shown)
     }
+}
+
+/// Settings for threads that have so much memory each. What a sort holds that cannot be spilled is
+/// a batch of every run that it merges, and what it keeps back for merging: both follow memory.
+fn portioned(bytes: usize) -> SessionConfig {
+    let usual = SessionConfig::new();
+    let rows = (bytes >> 15).clamp(512, usual.batch_size());
+    let kept = (bytes / 8).min(usual.options().execution.sort_spill_reservation_bytes);
+    usual.with_batch_size(rows).with_sort_spill_reservation_bytes(kept)
 }
 
 /// The value of one row of a column, for people and machines.

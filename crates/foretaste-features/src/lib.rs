@@ -26,7 +26,7 @@ pub use build::{Built, Mode, as_of, build};
 pub use catalogue::Catalogue;
 pub use check::{Checked, check};
 pub use definition::{Definition, FeatureColumn};
-pub use engine::{Engine, EngineConfig, register_lake};
+pub use engine::{Engine, EngineConfig, MERGED_RUNS, register_lake};
 pub use foretaste_core::feature::{Class, Entity};
 pub use lake::FeatureLake;
 pub use pairs::{PairsRequest, pairs};
