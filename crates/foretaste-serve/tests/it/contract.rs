@@ -25,7 +25,7 @@ fn operations(description: &Value) -> Vec<(String, String)> {
 }
 
 /// Everything that the product promises.
-const PROMISED: [(&str, &str); 29] = [
+const PROMISED: [(&str, &str); 31] = [
     ("GET", "/"),
     ("DELETE", "/v1/items/{id}"),
     ("DELETE", "/v1/users/{id}"),
@@ -35,6 +35,7 @@ const PROMISED: [(&str, &str); 29] = [
     ("GET", "/openapi.json"),
     ("GET", "/v1/admin/bundles"),
     ("GET", "/v1/explain/{user}/{item}"),
+    ("GET", "/v1/features"),
     ("GET", "/v1/items"),
     ("GET", "/v1/items/{id}"),
     ("GET", "/v1/latest"),
@@ -50,6 +51,7 @@ const PROMISED: [(&str, &str); 29] = [
     ("POST", "/v1/admin/bundles:promote"),
     ("POST", "/v1/admin/bundles:rollback"),
     ("POST", "/v1/events"),
+    ("POST", "/v1/features"),
     ("POST", "/v1/items"),
     ("POST", "/v1/recommend/{user}"),
     ("POST", "/v1/recommend:batch"),
