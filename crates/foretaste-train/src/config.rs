@@ -17,9 +17,6 @@ pub const CHANNELS: [&str; 6] = ["item_item", "ease", "spectral", "ials", "user_
 
 /// Observations above which one model of iALS has to do.
 const MOST_FOR_MODELS: usize = 5_000_000;
-/// Bytes that the vectors of several models of iALS may have: below those from which on catalogues
-/// get a graph.
-const BYTES_OF_MODELS: usize = 32 << 20;
 /// Density above which a matrix of interactions counts as dense.
 const DENSE: f64 = 0.01;
 
@@ -142,7 +139,7 @@ impl TrainConfig {
         let ease_is_dense = r.n_cols <= ease::MAX_ITEMS;
         let seed = self.seed;
         let ials = IalsConfig { seed, ..self.ials.unwrap_or_else(|| default_ials(accurate, r)) };
-        let models = self.ials_models.unwrap_or_else(|| default_models(accurate, r, ials.factors));
+        let models = self.ials_models.unwrap_or_else(|| default_models(accurate, r));
         Ok(Resolved {
             channels,
             blend,
@@ -236,30 +233,22 @@ fn default_ials(accurate: bool, r: &Csr) -> IalsConfig {
     }
 }
 
-/// A random start costs `accurate` more than two further fits do. There are as many as a search reads
-/// whole at little cost, and one where so many observations leave little to chance.
-fn default_models(accurate: bool, r: &Csr, factors: usize) -> usize {
-    if !accurate || r.nnz() > MOST_FOR_MODELS {
-        return 1;
-    }
-    (BYTES_OF_MODELS / (r.n_cols * factors).max(1)).clamp(1, 3)
+/// Of dense data, factors of three random starts rank better together than any of them; of sparse
+/// data their sum did not help the blend, and many observations leave little to chance.
+fn default_models(accurate: bool, r: &Csr) -> usize {
+    if accurate && is_dense(r) && r.nnz() <= MOST_FOR_MODELS { 3 } else { 1 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn models_for(n_items: usize) -> usize {
-        let r = Csr::empty(10, n_items);
-        TrainConfig::profile("accurate").unwrap().resolve(&r).unwrap().ials_models
-    }
-
     #[test]
     fn profiles_and_their_rules() {
         let sparse = Csr::empty(10, 41_000);
         let accurate = TrainConfig::profile("accurate").unwrap().resolve(&sparse).unwrap();
         assert_eq!((accurate.spectral.factors, accurate.ials.factors), (512, 256));
-        assert_eq!((accurate.ials_models, models_for(100_000), models_for(3_000)), (3, 1, 3));
+        assert_eq!(accurate.ials_models, 1);
         assert!(!accurate.ease_is_dense && accurate.channels.len() == 4);
         let small = TrainConfig::profile("fast").unwrap().resolve(&Csr::empty(9, 3700)).unwrap();
         assert_eq!((small.spectral.factors, small.ials.factors), (128, 64));
@@ -268,6 +257,7 @@ mod tests {
         let full = Csr::from_rows(40, vec![(0..40).map(|i| (i, 1.0)).collect(); 2_000]);
         let dense = TrainConfig::profile("accurate").unwrap().resolve(&full).unwrap();
         assert_eq!((dense.spectral.factors, dense.ials.factors), (64, 64));
+        assert_eq!(dense.ials_models, 3);
         assert!((dense.ials.reg, dense.ials.alpha) < (30.0, 3.0));
         assert_eq!(TrainConfig::profile("best").unwrap_err().kind(), ErrorKind::Config);
     }
