@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use foretaste_bundle::{Bundle, BundleContents, Channel, GraphChoice, GraphConfig};
 use foretaste_core::{Progress, Result, Rng, UserIdx};
-use foretaste_pipeline::{ChannelId, ChannelScores, Query, Scratch, Snapshot, channel_scores};
+use foretaste_pipeline::{
+    ChannelId, ChannelScores, Query, SceneConfig, Scratch, Snapshot, channel_scores,
+};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +57,9 @@ impl Default for LearnConfig {
     }
 }
 
+/// Items that a channel proposes to the pool, more than for an answer: in smaller pools, where fewer
+/// items are another channel's find, chance takes useful channels out.
+const PROPOSALS: usize = 100;
 /// Users per chunk of work.
 const CHUNK: usize = 32;
 
@@ -214,7 +219,7 @@ fn collect(
     held_out: &HeldOut,
     progress: &dyn Progress,
 ) -> Result<Pool> {
-    let scene = replay::only(names).resolve("learning")?;
+    let scene = SceneConfig { candidates: PROPOSALS, ..replay::only(names) }.resolve("learning")?;
     progress.start("scoring a sample of users", Some(users.len() as u64), "users");
     let one = |scratch: &mut Scratch, user: UserIdx| {
         let query = Query::for_user(&snapshot.bundle, user, 0);
