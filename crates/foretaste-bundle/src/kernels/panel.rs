@@ -69,16 +69,14 @@ impl Panels {
         let all = &mut bytes[..];
         for row in 0..n_rows {
             let (columns, values) = matrix.row(row);
-            let mut are_bytes = true;
             for (&column, &value) in columns.iter().zip(values) {
                 let integer = value * inverse[column as usize];
                 let byte = &mut all[places[column as usize] + row * WIDTH];
                 // Of two entries at one place the sum might be no byte.
-                are_bytes &= range.contains(&integer) && *byte == bias as u8;
+                if !range.contains(&integer) || *byte != bias as u8 {
+                    return None;
+                }
                 *byte = (integer as i32 + bias) as u8;
-            }
-            if !are_bytes {
-                return None;
             }
         }
         Some(Self { n_rows, n_panels, bytes, bias, scale })
@@ -358,6 +356,9 @@ mod tests {
         let mut finer = matrix(100, 1, 255, &mut rng);
         finer.values[3] *= 1.0 + f32::EPSILON;
         assert!(Panels::of(finer.view()).is_none());
+        let mut far = matrix(100, -9, 9, &mut rng);
+        far.values[3] = 1e20;
+        assert!(Panels::of(far.view()).is_none(), "beyond whole numbers of 32 bits, too");
         let wide = matrix(100, 1, 256, &mut rng);
         assert!(Panels::of(wide.view()).is_none());
         let few = Csr::from_rows(100, (0..100).map(|i| vec![(i, 1.0)]));
