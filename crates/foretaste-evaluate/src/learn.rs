@@ -57,8 +57,8 @@ impl Default for LearnConfig {
     }
 }
 
-/// Items that a channel proposes to the pool, more than for an answer: in smaller pools, where fewer
-/// items are another channel's find, chance takes useful channels out.
+/// Items that a channel proposes to the pool, more than for an answer: in smaller pools chance
+/// takes useful channels out.
 const PROPOSALS: usize = 100;
 /// Users per chunk of work.
 const CHUNK: usize = 32;
