@@ -146,7 +146,7 @@ async fn its_list_counts_by_its_weight_is_explained_and_is_asked_for_once() {
     let slate = first.json();
     assert_eq!((ids(&slate)[0].as_str(), &slate["degraded"]), ("item-32", &json!([])));
     assert!(far_share(&slate, "item-32").expect("its channel") > 0.99);
-    assert_eq!(far.asked(), ["/near/u1?scene=default&n=100"]);
+    assert_eq!(far.asked(), ["/near/u1?scene=default&n=60"]);
     let again = get(world.at, "/v1/recommend/u1?k=3").await.expect(200);
     assert_eq!((again.header("x-cache"), &again.body), (Some("HIT"), &first.body));
     assert_eq!(far.asked().len(), 1, "a kept answer asks nobody");
@@ -192,7 +192,7 @@ async fn a_batch_asks_for_each_of_its_users() {
     let mut asked = far.asked();
     asked.sort();
     let expected = ["/near/new%20one", "/near/u0", "/near/u1"];
-    assert_eq!(asked, expected.map(|path| format!("{path}?scene=default&n=100")));
+    assert_eq!(asked, expected.map(|path| format!("{path}?scene=default&n=60")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
