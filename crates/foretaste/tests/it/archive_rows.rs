@@ -138,11 +138,11 @@ fn killed(server: &Server) {
     let report = json(&program.run(&format!("--json {ARCHIVE}")));
     assert_eq!(report["waiting"], 0, "{report}");
     let status = json(&program.run("--json archive status --source shop --verify"));
-    assert_eq!(status["moved"], status["rows"], "{status}");
+    // A copy that a killed run left may hold rows that have changed since: they went by another.
     assert_eq!(
-        rows(server, "ev").len() as u64 + status["rows"].as_u64().unwrap(),
+        rows(server, "ev").len() as u64 + status["moved"].as_u64().unwrap(),
         rows(server, "twin").len() as u64,
-        "nothing is lost, nothing lies twice"
+        "nothing is lost, nothing has gone twice: {status}"
     );
     assert_eq!(removed(&program.run(EXTRACT)), 0);
     program.run(RESTORE);
