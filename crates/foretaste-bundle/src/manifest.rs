@@ -90,11 +90,11 @@ impl ChannelEntry {
     }
 }
 
-/// One file.
+/// One file, and how to tell that it is whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// Name within the bundle's folder.
+    /// Name within the folder.
     pub name: String,
     /// Size in bytes.
     pub bytes: u64,

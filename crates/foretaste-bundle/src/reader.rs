@@ -51,7 +51,7 @@ impl Bundle {
         let manifest_file = MappedFile::open(&folder.join(MANIFEST))?;
         check_seal(&folder, manifest_file.bytes())?;
         let manifest = Manifest::parse(manifest_file.bytes(), id.as_str())?;
-        let files = manifest.files.par_iter().map(|f| open_file(&folder, f));
+        let files = manifest.files.par_iter().map(|f| Ok((f.name.clone(), f.open(&folder)?)));
         let files: Files = Files(files.collect::<Result<Vec<_>>>()?);
         Self::assemble(id.clone(), manifest, &files)
     }
@@ -185,18 +185,27 @@ fn check_seal(folder: &Path, manifest: &[u8]) -> Result<()> {
     Err(Error::corrupt(text))
 }
 
-fn open_file(folder: &Path, entry: &FileEntry) -> Result<(String, Arc<MappedFile>)> {
-    let path = folder.join(&entry.name);
-    let file = MappedFile::open(&path)?;
-    let found = file.bytes().len() as u64;
-    if found != entry.bytes {
-        let text = format!("{}: {found} bytes, expected {}", path.display(), entry.bytes);
-        return Err(Error::corrupt(text));
+impl FileEntry {
+    /// Maps the file in `folder` and checks that it is the one that was written.
+    ///
+    /// # Errors
+    /// `NotFound` or `Io` as the system says, `Corrupt` for another size or digest.
+    ///
+    /// # Cost
+    /// One pass over its bytes.
+    pub fn open(&self, folder: &Path) -> Result<Arc<MappedFile>> {
+        let path = folder.join(&self.name);
+        let file = MappedFile::open(&path)?;
+        let found = file.bytes().len() as u64;
+        if found != self.bytes {
+            let text = format!("{}: {found} bytes, expected {}", path.display(), self.bytes);
+            return Err(Error::corrupt(text));
+        }
+        let digest = blake3::hash(file.bytes()).to_hex();
+        if digest.as_str() != self.blake3 {
+            let text = format!("{}: BLAKE3 is {digest}, expected {}", path.display(), self.blake3);
+            return Err(Error::corrupt(text));
+        }
+        Ok(Arc::new(file))
     }
-    let digest = blake3::hash(file.bytes()).to_hex();
-    if digest.as_str() != entry.blake3 {
-        let text = format!("{}: BLAKE3 is {digest}, expected {}", path.display(), entry.blake3);
-        return Err(Error::corrupt(text));
-    }
-    Ok((entry.name.clone(), Arc::new(file)))
 }

@@ -10,7 +10,6 @@ use foretaste_core::{Error, IdTable, Result, TimeMs};
 
 use crate::manifest::{Content, Manifest};
 use crate::moment::Catalogue;
-use crate::table::mapped;
 
 /// No category.
 const NONE: u32 = u32::MAX;
@@ -160,7 +159,7 @@ impl LastEvents {
         };
         let name = format!("{}/{}", manifest.set, manifest.file.name);
         let mut input =
-            SectionReader::new(mapped(folder, &manifest)?, &name, FileKind::LastEvents)?;
+            SectionReader::new(manifest.file.open(folder)?, &name, FileKind::LastEvents)?;
         let body = Body {
             items: IdIndex::read(&mut input)?,
             categories: input.take()?,

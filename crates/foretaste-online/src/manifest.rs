@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use foretaste_bundle::sync_folder;
+use foretaste_bundle::{FileEntry, sync_folder};
 use foretaste_core::feature::{Class, Entity};
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
 use serde::{Deserialize, Serialize};
@@ -62,18 +62,6 @@ pub enum Content {
         /// Number of events.
         events: u64,
     },
-}
-
-/// A file and how to tell that it is whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileEntry {
-    /// Name within the folder of the set.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Its BLAKE3, hex.
-    pub blake3: String,
 }
 
 /// A file that was current until some time.

@@ -6,12 +6,12 @@ use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foretaste_bundle::{FileKind, SectionWriter, sync_folder};
+use foretaste_bundle::{FileEntry, FileKind, SectionWriter, sync_folder};
 use foretaste_core::feature::Class;
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
 
 use crate::last_events::LastEventsDraft;
-use crate::manifest::{CURRENT, Content, FileEntry, Manifest, Retired, TEMPORARY};
+use crate::manifest::{CURRENT, Content, Manifest, Retired, TEMPORARY};
 use crate::plan::MOMENT;
 use crate::values::ValuesDraft;
 

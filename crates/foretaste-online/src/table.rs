@@ -40,24 +40,6 @@ struct Pairs {
     codes: Column<u32>,
 }
 
-/// Opens the file that a manifest names: `None` where it names no such content.
-pub(crate) fn mapped(folder: &Path, manifest: &Manifest) -> Result<Arc<MappedFile>> {
-    let entry = &manifest.file;
-    let path = folder.join(&entry.name);
-    let file = MappedFile::open(&path)?;
-    let found = file.bytes().len() as u64;
-    if found != entry.bytes {
-        let text = format!("{}: {found} bytes, expected {}", path.display(), entry.bytes);
-        return Err(Error::corrupt(text));
-    }
-    let digest = blake3::hash(file.bytes()).to_hex();
-    if digest.as_str() != entry.blake3 {
-        let text = format!("{}: BLAKE3 is {digest}, expected {}", path.display(), entry.blake3);
-        return Err(Error::corrupt(text));
-    }
-    Ok(Arc::new(file))
-}
-
 impl FeatureTable {
     /// Maps the values that `manifest` names in `folder` and checks every byte of them.
     ///
@@ -71,7 +53,7 @@ impl FeatureTable {
         let Content::Values { entity, columns, rows, .. } = &manifest.content else {
             return Err(Error::corrupt(format!("{}: holds no values", folder.display())));
         };
-        let file = mapped(folder, &manifest)?;
+        let file = manifest.file.open(folder)?;
         let name = format!("{}/{}", manifest.set, manifest.file.name);
         let body = Body::read(file, &name, (*entity, columns, *rows))?;
         Ok(Self { manifest: Arc::new(manifest), body: Arc::new(body) })
