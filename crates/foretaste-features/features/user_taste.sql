@@ -11,21 +11,21 @@
 -- column user_mean_order_price: Mean price of what was ordered; null without an order.
 -- column user_repeat_share: Share of events on items that had been looked at before in the window.
 SELECT user_id, as_of,
-       count(*) AS user_items_30d,
-       sum(is_new_category) AS user_categories_30d,
-       CAST(max(in_category) AS DOUBLE) / sum(events) AS user_top_category_share,
-       sum(price * events) / nullif(sum(CASE WHEN price IS NULL THEN 0 ELSE events END), 0)
-           AS user_mean_price,
-       max(price) AS user_max_price,
-       sum(price * orders) / nullif(sum(CASE WHEN price IS NULL THEN 0 ELSE orders END), 0)
-           AS user_mean_order_price,
-       CAST(sum(events - 1) AS DOUBLE) / sum(events) AS user_repeat_share
+       sum(items) AS user_items_30d,
+       count(category) AS user_categories_30d,
+       CAST(max(events) AS DOUBLE) / sum(events) AS user_top_category_share,
+       sum(price_seen) / nullif(sum(priced_events), 0) AS user_mean_price,
+       max(highest_price) AS user_max_price,
+       sum(price_paid) / nullif(sum(priced_orders), 0) AS user_mean_order_price,
+       CAST(sum(events - items) AS DOUBLE) / sum(events) AS user_repeat_share
 FROM (
-    SELECT user_id, as_of, category, price, events, orders,
-           sum(events) OVER (PARTITION BY user_id, as_of, category) AS in_category,
-           CASE WHEN category IS NOT NULL
-                 AND row_number() OVER (PARTITION BY user_id, as_of, category) = 1
-               THEN 1 ELSE 0 END AS is_new_category
+    -- By category first: a window over categories would hold all rows in memory.
+    SELECT user_id, as_of, category, count(*) AS items, sum(events) AS events,
+           sum(price * events) AS price_seen,
+           sum(CASE WHEN price IS NULL THEN 0 ELSE events END) AS priced_events,
+           max(price) AS highest_price,
+           sum(price * orders) AS price_paid,
+           sum(CASE WHEN price IS NULL THEN 0 ELSE orders END) AS priced_orders
     FROM (
         SELECT h.user_id, h.as_of, h.item_id, i.category, i.price, count(*) AS events,
                count(*) FILTER (WHERE h.kind = 'order') AS orders
@@ -33,5 +33,6 @@ FROM (
         WHERE h.kind <> 'impression'
         GROUP BY h.user_id, h.as_of, h.item_id, i.category, i.price
     )
+    GROUP BY user_id, as_of, category
 )
 GROUP BY user_id, as_of

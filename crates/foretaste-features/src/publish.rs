@@ -8,7 +8,6 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::prelude::{DataFrame, SessionContext};
 use foretaste_core::feature::Class;
-use foretaste_core::moment::MAX_STEPS;
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
 use foretaste_online::{
     Cell, ColumnHead, ColumnKind, Head, LastEvent, LastEventsDraft, MOMENT, Published, Publisher,
@@ -197,12 +196,9 @@ async fn add_events(
 ) -> Result<()> {
     let active = active(passive_kinds, "kind");
     let sql = format!(
-        "SELECT user_id, time_ms, item_id, kind, CAST(value AS DOUBLE) AS value FROM (
-             SELECT user_id, time_ms, item_id, kind, value, row_number() OVER
-                        (PARTITION BY user_id ORDER BY time_ms DESC, item_id DESC, kind DESC,
-                         value DESC) AS at
-             FROM {EVENTS} WHERE time_ms > 0{active}
-         ) WHERE at <= {MAX_STEPS} ORDER BY user_id, time_ms, item_id, kind, value"
+        "SELECT user_id, time_ms, item_id, kind, CAST(value AS DOUBLE) AS value \
+         FROM {EVENTS} WHERE time_ms > 0{active} \
+         ORDER BY user_id, time_ms, item_id, kind, value"
     );
     let mut stream = executed(plan(session, EVENTS, &sql).await?).await?;
     while let Some(batch) = stream.next().await {

@@ -66,11 +66,11 @@ impl LastEventsDraft {
         Ok(())
     }
 
-    /// Adds an event of a user; all items of the catalogue have come before.
+    /// Adds an event of a user, in the order of users and time; all items of the catalogue have
+    /// come before. Of a user with more events than are looked at, the oldest is left out.
     ///
     /// # Errors
-    /// `Invalid` when it is out of order, or the user has more events than are looked at;
-    /// `Exhausted` for too many kinds.
+    /// `Invalid` when it is out of order, `Exhausted` for too many kinds.
     pub fn event(&mut self, user: &str, event: LastEvent<'_>) -> Result<()> {
         let n_users = self.users.len();
         let code = self.users.intern(user) as usize;
@@ -80,9 +80,8 @@ impl LastEventsDraft {
             return Err(Error::invalid(format!("events of user {user:?} do not come together")));
         }
         let start = *self.offsets.last().unwrap_or(&0) as usize;
-        let is_late = self.times[start..].last().is_some_and(|&last| last > event.time_ms);
-        if is_late || self.times.len() - start >= MAX_STEPS {
-            let text = format!("events of user {user:?} are too many or not in order of time");
+        if self.times[start..].last().is_some_and(|&last| last > event.time_ms) {
+            let text = format!("events of user {user:?} are not in order of time");
             return Err(Error::invalid(text));
         }
         let kind = self.kind_names.intern(event.kind);
@@ -94,6 +93,13 @@ impl LastEventsDraft {
         if item as usize == self.categories.len() {
             self.categories.push(NONE);
             self.created_ms.push(0);
+        }
+        if self.times.len() - start == MAX_STEPS {
+            // A user's events are the last ones: few move.
+            self.times.remove(start);
+            self.event_items.remove(start);
+            self.kinds.remove(start);
+            self.values.remove(start);
         }
         self.times.push(event.time_ms);
         self.event_items.push(item);

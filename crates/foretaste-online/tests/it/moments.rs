@@ -48,7 +48,7 @@ fn created_ms(item: &str) -> i64 {
     if n < 25 && n % 4 > 0 { NOW - n * 86_400_000 } else { 0 }
 }
 
-/// Publishes what there is of `events`, at most so many of a user.
+/// Publishes what there is of `events`.
 fn publish(root: &Path, events: &[Event]) {
     let mut draft = LastEventsDraft::new(vec!["impression".into()]);
     for n in 0..25 {
@@ -58,7 +58,7 @@ fn publish(root: &Path, events: &[Event]) {
     let mut of_user: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
     events.iter().for_each(|event| of_user.entry(&event.user).or_default().push(event));
     for (user, events) in of_user {
-        for e in &events[events.len().saturating_sub(MAX_STEPS)..] {
+        for e in events {
             let (item, kind) = (e.item.as_str(), e.kind.as_str());
             draft
                 .event(user, LastEvent { item, kind, value: e.value, time_ms: e.time_ms })
