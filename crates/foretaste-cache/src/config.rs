@@ -17,8 +17,8 @@ pub struct CacheConfig {
     pub max_bytes: usize,
     /// Answers that rank by trends are at most this much older than the trends, in ms.
     pub trends_ms: u64,
-    /// Users that were active last, whose answers are made ahead at the start and before a swap;
-    /// 0: nothing is made ahead.
+    /// Recommendations that are made ahead before a swap, those that were asked for most first, and
+    /// at the start, for users who were active last; 0: nothing is made ahead.
     pub warm_users: usize,
     /// How long entries live.
     pub ttl: TtlConfig,
@@ -33,7 +33,7 @@ impl Default for CacheConfig {
             max_entries: 200_000,
             max_bytes: 256 << 20,
             trends_ms: 60_000,
-            warm_users: 500,
+            warm_users: 2_000,
             ttl: TtlConfig::default(),
             redis: RedisConfig::default(),
         }

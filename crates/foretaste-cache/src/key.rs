@@ -12,6 +12,9 @@ use xxhash_rust::xxh3::Xxh3;
 const END: u8 = 0;
 /// Introduces an escaped byte of a segment.
 const ESCAPE: u8 = 1;
+/// What follows it for a byte that is [`END`], and in a segment without any byte.
+const ESCAPED_END: u8 = 2;
+const EMPTY: u8 = 3;
 
 /// A key that the cache keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +24,36 @@ impl Key {
     /// All bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The segments of the path, and the inputs that follow; `None` where the path does not end.
+    pub fn parts(&self) -> Option<(Vec<String>, &[u8])> {
+        let (mut segments, mut segment, mut at) = (Vec::new(), Vec::new(), 0);
+        loop {
+            match self.0.get(at..)? {
+                [END, rest @ ..] => {
+                    segments.push(String::from_utf8(std::mem::take(&mut segment)).ok()?);
+                    if let [END, inputs @ ..] = rest {
+                        return Some((segments, inputs));
+                    }
+                    at += 1;
+                }
+                [ESCAPE, escaped, ..] => {
+                    match *escaped {
+                        ESCAPE => segment.push(ESCAPE),
+                        ESCAPED_END => segment.push(END),
+                        // The mark of an empty segment.
+                        _ => {}
+                    }
+                    at += 2;
+                }
+                [byte, ..] => {
+                    segment.push(*byte);
+                    at += 1;
+                }
+                [] => return None,
+            }
+        }
     }
 }
 
@@ -56,10 +89,10 @@ impl KeyBuf {
             if byte <= ESCAPE {
                 self.bytes.push(ESCAPE);
             }
-            self.bytes.push(if byte == END { ESCAPE + 1 } else { byte });
+            self.bytes.push(if byte == END { ESCAPED_END } else { byte });
         }
         if text.is_empty() {
-            self.bytes.extend([ESCAPE, ESCAPE + 2]);
+            self.bytes.extend([ESCAPE, EMPTY]);
         }
         self.bytes.push(END);
         self
@@ -139,6 +172,17 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), n);
+    }
+
+    #[test]
+    fn a_key_gives_back_its_parts() {
+        for text in ["", "a", "ü", "\0", "\u{1}", "\u{2}\u{3}", "a\0\u{1}"] {
+            let key = Key::from(&*path(&[text, "b"]).number(7));
+            let (segments, inputs) = key.parts().unwrap();
+            assert_eq!(segments, ["kind", text, "b"]);
+            assert_eq!(inputs, 7_u64.to_le_bytes());
+        }
+        assert_eq!(Key::from(&KeyBuf::new("kind")).parts(), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The tier in process: a bounded table with an eviction policy that resists scans (quick_cache:
 //! CLOCK-PRO with ghosts). Readers take a shard's lock for reading and one reference count.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -86,6 +87,22 @@ impl L1 {
     pub(crate) fn remove_where(&self, is_out: impl Fn(&Key, &Entry) -> bool) -> usize {
         let found = self.table.iter().filter(|(key, entry)| is_out(key, entry));
         found.filter(|(key, entry)| self.remove(key.as_bytes(), entry)).count()
+    }
+
+    /// The keys of at most `most` entries that `is_wanted` names, most used first.
+    pub(crate) fn most_used(&self, is_wanted: impl Fn(&Key) -> bool, most: usize) -> Vec<Key> {
+        let wanted = self.table.iter().filter(|(key, _)| is_wanted(key));
+        let mut used: Vec<_> =
+            wanted.map(|(key, entry)| (Reverse(entry.hits.load(Relaxed)), key)).collect();
+        let by_use = |a: &(Reverse<u32>, Key), b: &(Reverse<u32>, Key)| {
+            (a.0, a.1.as_bytes()).cmp(&(b.0, b.1.as_bytes()))
+        };
+        if used.len() > most {
+            used.select_nth_unstable_by(most, by_use);
+            used.truncate(most);
+        }
+        used.sort_unstable_by(by_use);
+        used.into_iter().map(|(_, key)| key).collect()
     }
 
     /// Gives back down to 60% of the bytes if more than 80% are used. Says how many entries went.

@@ -403,6 +403,14 @@ impl<E: Clone + Send + Sync> TieredCache<E> {
         dropped
     }
 
+    /// The keys in process that begin like this and were asked for most, most first.
+    ///
+    /// # Cost
+    /// One pass over all entries. Readers do not wait for it.
+    pub fn most_used(&self, beginning: &KeyBuf, most: usize) -> Vec<Key> {
+        self.l1.most_used(|key| key.as_bytes().starts_with(beginning.as_bytes()), most)
+    }
+
     /// Whether there is a tier that replicas share.
     pub fn is_shared(&self) -> bool {
         self.shared.is_some()

@@ -1,4 +1,5 @@
-//! What a helping thread does for the time of one answer: every user alone, then helped, in turn.
+//! What a helping thread does for the time of one answer, and of its recall stage: every user alone,
+//! then helped, in turn.
 //!
 //! `cargo run --release -p foretaste-pipeline --example helped -- DATA/bundles [USERS]`
 #![allow(clippy::print_stdout)]
@@ -30,29 +31,52 @@ fn main() -> Result<()> {
     let (mut alone, mut helped) = (Scratch::default(), Scratch::default());
     helped.set_executor(Executor::helped_by(Arc::new(pool)));
     let step = (snapshot.bundle.n_users() / n_users).max(1);
-    let (mut times, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
+    let mut stages = [Stage::new("recall"), Stage::new("answer")];
     for user in (0..snapshot.bundle.n_users()).step_by(step) {
         let query = Query::for_user(&snapshot.bundle, user as UserIdx, 20);
-        let mut best = [f64::INFINITY; 2];
+        let mut best = [[f64::INFINITY; 2]; 2];
         for _ in 0..ROUNDS {
-            for (best, scratch) in best.iter_mut().zip([&mut alone, &mut helped]) {
+            for (at, scratch) in [&mut alone, &mut helped].into_iter().enumerate() {
                 let began = Instant::now();
                 std::hint::black_box(run(&snapshot, scene, &query, scratch));
-                *best = best.min(began.elapsed().as_secs_f64());
+                let took = [scratch.recall_time(), began.elapsed()];
+                for (best, took) in best.iter_mut().zip(took) {
+                    best[at] = best[at].min(took.as_secs_f64());
+                }
             }
         }
-        times.iter_mut().zip(best).for_each(|(times, best)| times.push(best));
-        ratios.push(best[1] / best[0]);
+        stages.iter_mut().zip(best).for_each(|(stage, best)| stage.note(best));
     }
-    let n = ratios.len();
-    let [alone, helped] = times.map(median);
-    println!(
-        "alone {:.3} ms, helped {:.3} ms, helped / alone {:.3} (medians over {n} users)",
-        alone * 1e3,
-        helped * 1e3,
-        median(ratios),
-    );
+    stages.into_iter().for_each(Stage::print);
     Ok(())
+}
+
+/// Times of one part of the work: alone, helped, and their ratios.
+struct Stage {
+    name: &'static str,
+    times: [Vec<f64>; 2],
+    ratios: Vec<f64>,
+}
+
+impl Stage {
+    fn new(name: &'static str) -> Self {
+        Self { name, times: [Vec::new(), Vec::new()], ratios: Vec::new() }
+    }
+
+    fn note(&mut self, times: [f64; 2]) {
+        self.times.iter_mut().zip(times).for_each(|(all, time)| all.push(time));
+        self.ratios.push(times[1] / times[0]);
+    }
+
+    fn print(self) {
+        let (name, n) = (self.name, self.ratios.len());
+        let [alone, helped] = self.times.map(|times| median(times) * 1e3);
+        let ratio = median(self.ratios);
+        println!(
+            "{name}: alone {alone:.3} ms, helped {helped:.3} ms, helped / alone {ratio:.3} \
+             (medians over {n} users)"
+        );
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -1,5 +1,7 @@
 //! One request from recall to slate.
 
+use std::time::{Duration, Instant};
+
 use foretaste_bundle::{ChannelScratch, Stop};
 use foretaste_core::{BitSet, ItemIdx, Limits};
 
@@ -26,6 +28,7 @@ pub struct Scratch {
     pub(crate) executor: Executor,
     pub(crate) watch: Watch,
     pub(crate) together: Together,
+    recall_time: Duration,
 }
 
 impl Scratch {
@@ -38,6 +41,11 @@ impl Scratch {
     /// when the sign is set take no part, and the answer names them as late.
     pub fn set_stop(&mut self, stop: Stop) {
         self.watch.stop = stop;
+    }
+
+    /// How long the channels of the last request searched, planning and fallbacks included.
+    pub fn recall_time(&self) -> Duration {
+        self.recall_time
     }
 }
 
@@ -143,7 +151,9 @@ pub(crate) fn rank<'a>(
     keep: usize,
     scratch: &mut Scratch,
 ) -> Ranking<'a> {
+    let began = Instant::now();
     let (plan, fallback) = fallback::recall(request, scratch);
+    scratch.recall_time = began.elapsed();
     let mut ranking = ranked(request, (work, plan, fallback), keep, scratch);
     ranking.merged.degraded.extend(plan::missing(request));
     ranking.merged.degraded.extend(plan::unanswered(request));

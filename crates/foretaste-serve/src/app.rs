@@ -25,7 +25,6 @@ use crate::pressure::{self, Rung, Urgency};
 use crate::ready::{self, ReadyAnswers, of_item, of_user};
 use crate::replicas::{News, Replicas};
 use crate::snapshots::{Pinned, Snapshots};
-use crate::warm::LastForm;
 
 /// Bodies above 64 KiB in memory at a time: at 8 MiB each, 256 MiB.
 const LARGE_BODIES: usize = 32;
@@ -35,7 +34,6 @@ pub(crate) struct App {
     pub(crate) config: ServeConfig,
     pub(crate) scenes: Scenes,
     pub(crate) ladder: Ladder,
-    pub(crate) last_form: LastForm,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) bundles: Arc<Bundles>,
@@ -111,7 +109,6 @@ impl App {
             )?,
             helpers: helpers(config.helpers())?,
             ladder: Ladder::of(&scenes)?,
-            last_form: LastForm::default(),
             draining: AtomicBool::new(false),
             readiness: watch::Sender::new(false),
             rebuilt_through: rebuilt.through_seq,

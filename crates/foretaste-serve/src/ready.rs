@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foretaste_cache::{CacheConfig, Class, Clock, Dependency, Found, KeyBuf, Share, TieredCache};
+use foretaste_cache::{
+    CacheConfig, Class, Clock, Dependency, Found, Key, KeyBuf, Share, TieredCache,
+};
 use foretaste_core::{ItemIdx, TimeMs};
 use foretaste_pipeline::{Listing, Outcome, Scene, TrendWindow};
 use xxhash_rust::xxh3::xxh3_64;
@@ -20,6 +22,8 @@ use crate::snapshots::Pinned;
 
 /// The tenant of every key; a process serves one.
 const TENANT: &str = "";
+/// The kind of keys of what users are recommended.
+const RECOMMEND: &str = "recommend";
 /// An answer is kept as its fingerprint and its body.
 const FINGERPRINT_BYTES: usize = 8;
 /// Room for an answer of twenty items, so that writing it seldom moves it.
@@ -102,7 +106,7 @@ impl ReadyAnswers {
         let mut key = match wanted {
             Wanted::Recommend => {
                 let user = asked.user.as_deref().filter(|_| known.has_past).unwrap_or_default();
-                let mut key = KeyBuf::new("recommend");
+                let mut key = KeyBuf::new(RECOMMEND);
                 key.segment(TENANT).segment(user).segment(scene.name()).end_path();
                 key.number(known.recent.version).number(known.erased_ms.unwrap_or(0) as u64);
                 key.number(self.trends_of(pinned, scene));
@@ -142,9 +146,44 @@ impl ReadyAnswers {
         self.externals.ttl_ms(scene).map_or(0, |ttl_ms| (now_ms / ttl_ms) as u64)
     }
 
+    /// Plain recommendations that were asked for most, most first.
+    pub(crate) fn most_asked(&self, most: usize) -> Vec<PlainForm> {
+        let keys = self.cache.most_used(&KeyBuf::new(RECOMMEND), most);
+        keys.iter().filter_map(PlainForm::of).collect()
+    }
+
     /// Looks for an answer in process.
     pub(crate) fn find(&self, key: &KeyBuf) -> Option<Found> {
         self.cache.find(key)
+    }
+}
+
+/// Recommendations without anything of one request alone: for whom, in which scene, how many, and
+/// whether with reasons.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PlainForm {
+    pub(crate) user: String,
+    pub(crate) scene: String,
+    pub(crate) k: usize,
+    pub(crate) reasons: bool,
+}
+
+impl PlainForm {
+    /// What was asked by whom has this key, where that was all.
+    fn of(key: &Key) -> Option<Self> {
+        let (segments, inputs) = key.parts()?;
+        let [_, _, user, scene] = <[String; 4]>::try_from(segments).ok()?;
+        let (numbers, rest) = inputs.as_chunks::<8>();
+        // As `key` writes them: five that are not asked, the form, nothing excluded, no attributes.
+        let &[.., form, excluded, attributes] = numbers else { return None };
+        let is_plain = numbers.len() == 8 && rest.is_empty() && excluded == attributes;
+        let form = u64::from_le_bytes(form);
+        (is_plain && excluded == [0; 8] && !user.is_empty()).then_some(Self {
+            user,
+            scene,
+            k: (form / 2) as usize,
+            reasons: form % 2 == 1,
+        })
     }
 }
 
@@ -228,7 +267,7 @@ pub(crate) fn dependencies(
 
 /// The beginning of the keys of all answers of a user.
 pub(crate) fn answers_of(user: &str) -> KeyBuf {
-    KeyBuf::new("recommend").segment(TENANT).segment(user).clone()
+    KeyBuf::new(RECOMMEND).segment(TENANT).segment(user).clone()
 }
 
 pub(crate) fn of_item(id: &str) -> Dependency {

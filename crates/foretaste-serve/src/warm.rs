@@ -1,8 +1,9 @@
-//! Answers that are made before anybody asks: lists, and recommendations for who was active last,
-//! in the form that was asked for last. Done before a server accepts and before a bundle goes
-//! live, by the thread that does that, so that workers go on with requests.
+//! Answers that are made before anybody asks: lists, and recommendations for who asked most, or,
+//! when a server starts, for who was active last. Done before a server accepts and before a bundle
+//! goes live, by the thread that does that, so that workers go on with requests.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use foretaste_pipeline::{Listing, Scratch, TrendWindow};
 use tracing::debug;
@@ -11,41 +12,8 @@ use crate::app::App;
 use crate::http::computing::{Question, known};
 use crate::prepare::Asked;
 use crate::pressure::Rung;
-use crate::ready::Wanted;
+use crate::ready::{PlainForm, Wanted};
 use crate::snapshots::Pinned;
-
-/// The form in which recommendations were asked for last.
-#[derive(Clone, Debug, Default)]
-struct Form {
-    scene: Option<Arc<str>>,
-    k: usize,
-    reasons: bool,
-}
-
-/// Remembers a form.
-#[derive(Debug, Default)]
-pub(crate) struct LastForm(Mutex<Form>);
-
-impl LastForm {
-    /// Takes note of a question whose answer was not ready; only plain ones are worth repeating.
-    pub(crate) fn note(&self, scene: &str, wanted: &Wanted, asked: &Asked) {
-        let is_plain = asked.user.is_some()
-            && asked.filter.is_none()
-            && asked.exclude.is_empty()
-            && asked.session.is_empty();
-        if is_plain && matches!(wanted, Wanted::Recommend) {
-            let mut form = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if form.scene.as_deref() != Some(scene) {
-                form.scene = Some(scene.into());
-            }
-            (form.k, form.reasons) = (asked.k, asked.reasons);
-        }
-    }
-
-    fn get(&self) -> Form {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
 
 /// Makes and keeps answers of a snapshot that serves now or will serve next.
 ///
@@ -62,14 +30,34 @@ pub(crate) fn warm(app: &Arc<App>, pinned: &Arc<Pinned>) {
         let wanted = Wanted::List(which);
         made += usize::from(make(app, pinned, (None, wanted, Asked::default()), &mut scratch));
     }
-    let form = app.last_form.get();
-    for user in app.recent.latest(most) {
-        let user = Some(user.to_string());
-        let asked = Asked { user, k: form.k, reasons: form.reasons, ..Asked::default() };
-        let asked = (form.scene.as_deref(), Wanted::Recommend, asked);
-        made += usize::from(make(app, pinned, asked, &mut scratch));
+    for PlainForm { user, scene, k, reasons } in likely(app, most) {
+        let asked = Asked { user: Some(user), k, reasons, ..Asked::default() };
+        let scene = Some(&*scene).filter(|scene| !scene.is_empty());
+        made += usize::from(make(app, pinned, (scene, Wanted::Recommend, asked), &mut scratch));
     }
     debug!(made, bundle = &*pinned.bundle_id, "answers made ahead");
+}
+
+/// What will be asked: what was asked most; then, for users who were active last, the same as
+/// the others mostly ask, or what the default scene gives.
+fn likely(app: &App, most: usize) -> Vec<PlainForm> {
+    let mut forms = app.ready.most_asked(most);
+    let mut seen = HashSet::new();
+    forms.retain(|form| seen.insert(form.clone()));
+    let users: HashSet<String> = forms.iter().map(|form| form.user.clone()).collect();
+    let (scene, k, reasons) = match forms.first() {
+        Some(form) => (form.scene.clone(), form.k, form.reasons),
+        None => (String::new(), 0, false),
+    };
+    let active = app.recent.latest(most).into_iter().filter(|user| !users.contains(&**user));
+    let active = active.take(most - forms.len());
+    forms.extend(active.map(|user| PlainForm {
+        user: user.to_string(),
+        scene: scene.clone(),
+        k,
+        reasons,
+    }));
+    forms
 }
 
 /// True when an answer was made; one that is there already, or that needs the store or a channel

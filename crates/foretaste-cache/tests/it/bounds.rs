@@ -1,9 +1,9 @@
 //! Entries and bytes stay within their bounds; memory is given back in steps.
 
 use bytes::Bytes;
-use foretaste_cache::{CacheConfig, Clock, Fresh, TieredCache};
+use foretaste_cache::{CacheConfig, Clock, Fresh, KeyBuf, TieredCache};
 
-use crate::world::{Cache, config, fresh, get, put};
+use crate::world::{Cache, config, fresh, get, key, put};
 
 const KIB: usize = 1 << 10;
 
@@ -67,4 +67,21 @@ async fn what_is_used_again_outlives_a_scan() {
         put(&cache, &format!("once {i}"), fresh("x")).await;
     }
     assert_eq!(get(&cache, "often").as_deref(), Some("kept"));
+}
+
+#[tokio::test]
+async fn the_most_used_keys_come_first() {
+    let (cache, _) = crate::world::cache();
+    for (name, uses) in [("a", 1), ("b", 5), ("c", 0), ("d", 3)] {
+        put(&cache, name, fresh("x")).await;
+        (0..uses).for_each(|_| drop(get(&cache, name)));
+    }
+    let names = |most| {
+        let found = cache.most_used(&KeyBuf::default(), most);
+        found.iter().map(|key| key.as_bytes().to_vec()).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = ["b", "d", "a", "c"].map(|name| key(name).as_bytes().to_vec()).into();
+    assert_eq!(names(9), all);
+    assert_eq!(names(2), all[..2]);
+    assert!(cache.most_used(&KeyBuf::new("other"), 9).is_empty());
 }

@@ -59,29 +59,35 @@ pub(super) fn part(user: String, part: Part) -> api::recommend_batch_response::R
 
 fn message(kept: &Bytes) -> Result<api::Slate> {
     let (_, json) = unframed(kept);
-    let slate: Slate = serde_json::from_slice(&json)
+    let slate: Slate<'_> = serde_json::from_slice(&json)
         .map_err(|e| Error::internal("an answer that was kept").with_source(e))?;
     Ok(api::Slate {
-        bundle: slate.bundle,
-        scene: slate.scene,
+        bundle: slate.bundle.into(),
+        scene: slate.scene.map(String::from),
         items: slate.items.into_iter().map(item).collect(),
-        fallback: slate.fallback,
-        degraded: slate.degraded,
+        fallback: slate.fallback.map(String::from),
+        degraded: slate.degraded.into_iter().map(String::from).collect(),
         n_candidates: slate.n_candidates as u64,
     })
 }
 
-fn item(item: Recommended) -> api::Item {
-    let share = |ChannelShare { channel, share }| api::ChannelShare { channel, share };
-    let because = |Because { item_id, title, share }| api::Because { item_id, title, share };
+fn item(item: Recommended<'_>) -> api::Item {
+    let share = |ChannelShare { channel, share }| {
+        let channel = String::from(channel);
+        api::ChannelShare { channel, share }
+    };
+    let because = |Because { item_id, title, share }| {
+        let (item_id, title) = (item_id.into(), title.into());
+        api::Because { item_id, title, share }
+    };
     api::Item {
-        item_id: item.item_id,
+        item_id: item.item_id.into(),
         score: item.score,
-        title: item.title,
-        categories: item.categories,
+        title: item.title.into(),
+        categories: item.categories.into_iter().map(String::from).collect(),
         price: item.price,
         channels: item.channels.into_iter().map(share).collect(),
         because: item.because.into_iter().map(because).collect(),
-        note: item.note,
+        note: item.note.map(String::from),
     }
 }

@@ -108,9 +108,6 @@ pub(crate) async fn answer(
         false => app.ready.key(&pinned, scene, &wanted, (&asked, &known)),
     };
     let found = key.as_ref().and_then(|key| app.ready.find(key));
-    if found.is_none() {
-        app.last_form.note(scene.name(), &wanted, &asked);
-    }
     let until = recall_until(&app.config, terms.waits);
     let question = Question::new(Arc::clone(&pinned), scene, (wanted, asked), known);
     let question = question.until(until).of(terms.urgency);

@@ -93,7 +93,7 @@ pub struct BatchResult {
     pub user: String,
     /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<Slate>,
+    pub answer: Option<Slate<'static>>,
     /// What went wrong instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,

@@ -30,7 +30,7 @@ use crate::snapshots::Pinned;
 
 /// Users computed by one job: enough that reading the vectors is shared, few enough that single
 /// requests do not wait long behind it.
-const USERS_PER_JOB: usize = 16;
+const USERS_PER_JOB: usize = 32;
 
 /// One user's answer as it is kept, or what went wrong.
 pub(crate) type Part = Result<Bytes, Problem>;
@@ -147,9 +147,11 @@ async fn compute(
     stop: &Stop,
 ) {
     let began = app.ready.cache().begin();
-    let mut jobs = Vec::with_capacity(missing.len().div_ceil(USERS_PER_JOB));
-    while !missing.is_empty() {
-        let some = missing.split_off(missing.len().saturating_sub(USERS_PER_JOB));
+    let n_jobs = missing.len().div_ceil(USERS_PER_JOB);
+    let mut jobs = Vec::with_capacity(n_jobs);
+    for left in (1..=n_jobs).rev() {
+        // All jobs are of one size, so that none shares what it reads with few only.
+        let some = missing.split_off(missing.len() - missing.len() / left);
         let (app, stop) = (Arc::clone(app), stop.clone());
         jobs.push(tokio::spawn(async move {
             let shared = Arc::clone(&app);

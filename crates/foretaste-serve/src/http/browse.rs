@@ -127,7 +127,7 @@ fn item_card(pinned: &Pinned, item: ItemIdx) -> ItemCard {
     ItemCard {
         item_id: items.id(item).to_owned(),
         title: items.title(item).to_owned(),
-        categories: answer::categories(&pinned.snapshot, item),
+        categories: answer::categories(&pinned.snapshot, item).map(str::to_owned).collect(),
         price: price.is_finite().then_some(price),
         hidden: pinned.snapshot.hidden.contains(item),
     }

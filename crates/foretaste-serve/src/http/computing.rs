@@ -319,7 +319,7 @@ impl<'a> Job<'a> {
         let mut slate = answer::slate(self.pinned, scene, outcome);
         if let Some(reason) = lack {
             self.metrics.degraded.get_or_create(&ReasonLabel { reason }).inc();
-            slate.degraded.push(reason.to_owned());
+            slate.degraded.push(reason.into());
         }
         // Only maps with keys that are not text can fail, and answers have none.
         let bytes = framed(|out| serde_json::to_writer(out, &slate).unwrap_or_default());

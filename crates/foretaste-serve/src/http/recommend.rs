@@ -109,7 +109,7 @@ pub(crate) async fn explained(
     known.external = app.externals.ask(&pinned, scene, &asked, None).await;
     let bytes = on_worker(&app, &pinned, scene.name(), (asked, known), move |job, scratch| {
         let explanation = explain(&job.pinned.snapshot, job.scene, &job.query, index, scratch)?;
-        Ok(to_json(&answer::explained(job.pinned, job.scene.name(), &user, &explanation)))
+        Ok(to_json(&answer::explained(job.pinned, (job.scene.name(), &user), &explanation)))
     })
     .await?;
     let mut response = bytes.into_response();

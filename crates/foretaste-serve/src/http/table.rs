@@ -69,7 +69,7 @@ fn answers() -> Vec<Route> {
     vec![
         Route::new(GET, recommend, ("recommend", "Items for a user"), recommend::recommend)
             .params(&asked::RECOMMEND)
-            .gives::<Slate>(),
+            .gives::<Slate<'static>>(),
         Route::new(
             POST,
             recommend,
@@ -77,7 +77,7 @@ fn answers() -> Vec<Route> {
             recommend::recommend,
         )
         .takes::<RecommendBody>()
-        .gives::<Slate>(),
+        .gives::<Slate<'static>>(),
         Route::new(
             POST,
             "/v1/recommend:batch",
@@ -93,7 +93,7 @@ fn answers() -> Vec<Route> {
             recommend::session,
         )
         .takes::<SessionBody>()
-        .gives::<Slate>(),
+        .gives::<Slate<'static>>(),
         Route::new(
             GET,
             "/v1/explain/{user}/{item}",
@@ -101,7 +101,7 @@ fn answers() -> Vec<Route> {
             recommend::explained,
         )
         .params(&recommend::EXPLAIN)
-        .gives::<Explained>(),
+        .gives::<Explained<'static>>(),
     ]
 }
 
@@ -110,16 +110,16 @@ fn lists() -> Vec<Route> {
     vec![
         Route::new(GET, similar, ("similar", "Items like an item"), recommend::similar_items)
             .params(&recommend::SIMILAR)
-            .gives::<Slate>(),
+            .gives::<Slate<'static>>(),
         Route::new(GET, "/v1/trending", ("trending", "What moves now"), recommend::trending)
             .params(&recommend::TRENDING)
-            .gives::<Slate>(),
+            .gives::<Slate<'static>>(),
         Route::new(GET, "/v1/popular", ("popular", "What is used most"), recommend::popular)
             .params(&recommend::LISTING)
-            .gives::<Slate>(),
+            .gives::<Slate<'static>>(),
         Route::new(GET, "/v1/latest", ("latest", "What is new"), recommend::latest)
             .params(&recommend::LISTING)
-            .gives::<Slate>(),
+            .gives::<Slate<'static>>(),
         Route::new(GET, items, ("browse_items", "Find items of the bundle"), browse::items)
             .params(&browse::BROWSE)
             .gives::<ItemList>(),

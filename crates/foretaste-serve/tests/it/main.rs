@@ -19,6 +19,7 @@ mod redis_faults;
 mod replicas;
 mod slow;
 mod stop;
+mod warm;
 mod wire;
 mod world;
 mod writes;
