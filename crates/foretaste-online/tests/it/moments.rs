@@ -188,15 +188,34 @@ fn what_was_erased_is_no_past_and_without_published_events_live_ones_count() {
 }
 
 #[test]
-fn events_out_of_order_or_too_many_are_refused() {
+fn events_out_of_order_are_refused() {
     let mut draft = LastEventsDraft::new(Vec::new());
     let event = |time_ms| LastEvent { item: "i", kind: "view", value: 1.0, time_ms };
     draft.event("a", event(5)).unwrap();
     assert!(draft.event("a", event(4)).is_err(), "of one user in order of time");
     draft.event("b", event(1)).unwrap();
     assert!(draft.event("a", event(6)).is_err(), "users come one after the other");
-    (0..MAX_STEPS as i64 - 1).for_each(|n| draft.event("b", event(2 + n)).unwrap());
-    assert!(draft.event("b", event(9_999)).is_err());
     draft.item("x", None, 0).unwrap();
     assert!(draft.item("x", None, 0).is_err());
+}
+
+#[test]
+fn of_many_events_of_a_user_the_last_ones_stay() {
+    let published = |first: i64| {
+        let mut draft = LastEventsDraft::new(Vec::new());
+        ["i0", "i1"].iter().for_each(|item| draft.item(item, None, 0).unwrap());
+        let event = |n: i64| {
+            let item = if n % 2 == 0 { "i0" } else { "i1" };
+            LastEvent { item, kind: "view", value: n as f32, time_ms: NOW + n }
+        };
+        draft.event("a", event(1)).unwrap();
+        (first..400).for_each(|n| draft.event("b", event(n)).unwrap());
+        draft.event("c", event(2)).unwrap();
+        let folder = tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), NOW).unwrap();
+        publisher.last_events(&head(MOMENT, NOW), &draft).unwrap().version
+    };
+    let last = 400 - MAX_STEPS as i64;
+    assert_eq!(published(0), published(last));
+    assert_ne!(published(0), published(last + 1));
 }
