@@ -20,6 +20,8 @@ pub struct CacheConfig {
     /// Recommendations that are made ahead before a swap, those that were asked for most first, and
     /// at the start, for users who were active last; 0: nothing is made ahead.
     pub warm_users: usize,
+    /// A swap waits no longer for that than so many ms, a start at most a second of them.
+    pub warm_ms: u64,
     /// How long entries live.
     pub ttl: TtlConfig,
     /// The tier that replicas share.
@@ -33,7 +35,8 @@ impl Default for CacheConfig {
             max_entries: 200_000,
             max_bytes: 256 << 20,
             trends_ms: 60_000,
-            warm_users: 2_000,
+            warm_users: 30_000,
+            warm_ms: 10_000,
             ttl: TtlConfig::default(),
             redis: RedisConfig::default(),
         }

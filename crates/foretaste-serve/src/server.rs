@@ -23,7 +23,7 @@ use crate::metrics::process_bytes;
 use crate::net::accept::Site;
 use crate::net::connection::Speech;
 use crate::replicas;
-use crate::warm::warm;
+use crate::warm::{AT_START, warm};
 
 /// How often the cache is asked to give back what is above its mark.
 const CACHE_TICK_MS: u64 = 1_000;
@@ -241,12 +241,12 @@ fn take_up_features(app: &App) {
 /// Makes answers ahead now, and before each bundle that goes live later.
 fn keep_warm(app: &Arc<App>) {
     if let Some(pinned) = app.snapshots.pin() {
-        warm(app, &pinned);
+        warm(app, &pinned, AT_START);
     }
     let server = Arc::downgrade(app);
     app.bundles.before_live(Box::new(move |next| {
         if let Some(app) = server.upgrade() {
-            warm(&app, next);
+            warm(&app, next, Duration::MAX);
         }
     }));
 }

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use foretaste_pipeline::{Listing, Scratch, TrendWindow};
 use tracing::debug;
@@ -15,15 +16,21 @@ use crate::pressure::Rung;
 use crate::ready::{PlainForm, Wanted};
 use crate::snapshots::Pinned;
 
-/// Makes and keeps answers of a snapshot that serves now or will serve next.
+/// How long a start is put off at most.
+pub(crate) const AT_START: Duration = Duration::from_secs(1);
+
+/// Makes and keeps answers of a snapshot that serves now or will serve next, for no longer than
+/// `longest` and `cache.warm_ms`.
 ///
 /// # Cost
 /// `cache.warm_users` uncached answers on this thread.
-pub(crate) fn warm(app: &Arc<App>, pinned: &Arc<Pinned>) {
+pub(crate) fn warm(app: &Arc<App>, pinned: &Arc<Pinned>, longest: Duration) {
     let most = app.config.cache.warm_users;
     if most == 0 || !app.ready.is_enabled() {
         return;
     }
+    let began = Instant::now();
+    let longest = longest.min(Duration::from_millis(app.config.cache.warm_ms));
     let mut scratch = Scratch::default();
     let mut made = 0;
     for which in [Listing::Trending(TrendWindow::Day), Listing::Popular, Listing::Latest] {
@@ -31,6 +38,9 @@ pub(crate) fn warm(app: &Arc<App>, pinned: &Arc<Pinned>) {
         made += usize::from(make(app, pinned, (None, wanted, Asked::default()), &mut scratch));
     }
     for PlainForm { user, scene, k, reasons } in likely(app, most) {
+        if began.elapsed() > longest {
+            break;
+        }
         let asked = Asked { user: Some(user), k, reasons, ..Asked::default() };
         let scene = Some(&*scene).filter(|scene| !scene.is_empty());
         made += usize::from(make(app, pinned, (scene, Wanted::Recommend, asked), &mut scratch));

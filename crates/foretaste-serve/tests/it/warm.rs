@@ -53,11 +53,15 @@ async fn what_was_asked_most_is_there_after_a_swap_in_the_form_it_was_asked_in()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_warming_nothing_is_there_after_a_swap() {
-    let world = World::with(config(0), Arc::new(MemoryStore::new()), true).await;
-    get(world.at, "/v1/recommend/u1?k=4").await.expect(200);
-    swap(&world).await;
-    assert_eq!(source(world.at, "/v1/recommend/u1?k=4").await, "MISS");
+async fn without_warming_or_time_for_it_nothing_is_there_after_a_swap() {
+    let mut hurried = config(50);
+    hurried.cache.warm_ms = 0;
+    for config in [config(0), hurried] {
+        let world = World::with(config, Arc::new(MemoryStore::new()), true).await;
+        get(world.at, "/v1/recommend/u1?k=4").await.expect(200);
+        swap(&world).await;
+        assert_eq!(source(world.at, "/v1/recommend/u1?k=4").await, "MISS");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +74,7 @@ async fn who_was_active_last_finds_an_answer_after_a_start() {
     let world = World::in_folder(config(50), store, world.stopped().await).await;
     assert_eq!(source(world.at, "/v1/recommend/u5").await, "HIT");
     assert_eq!(source(world.at, "/v1/recommend/u7").await, "MISS");
-    // Who acted since has a say before a swap, too, where others asked less often than there is room.
+    // Who acted has a say before a swap, too, as there is room behind those who asked.
     swap(&world).await;
     assert_eq!(source(world.at, "/v1/recommend/u5").await, "HIT");
 }
