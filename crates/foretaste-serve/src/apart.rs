@@ -1,28 +1,26 @@
-//! Work that nobody waits for, on a thread that lets those go first who compute answers.
+//! Work that nobody waits for, on threads that let those go first who compute answers.
 
 use foretaste_core::{Error, ErrorKind, Result};
 
-/// How far such a thread stands back: a tenth of the weight of others where all want a core, so
-/// that it gets on while a server is busy, too.
+/// How far such threads stand back: a tenth of the weight of others where all want a core, so that
+/// they get on while a server is busy, too.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Does `work` on a thread of its own that stands back, and waits for it.
+/// Does `work` on threads of its own that stand back, and waits for it. What it divides among
+/// threads, it divides among these.
 ///
 /// # Errors
 /// `Exhausted` when the system has no thread to give.
 pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("apart".to_owned());
-        let started = thread.spawn_scoped(scope, || {
-            stand_back();
-            work()
-        });
-        let started = started.map_err(|e| {
-            Error::new(ErrorKind::Exhausted, "a thread beside those of answers").with_source(e)
-        })?;
-        Ok(started.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })
+    let threads = rayon::ThreadPoolBuilder::new()
+        .thread_name(|n| format!("apart-{n}"))
+        .start_handler(|_| stand_back())
+        .build();
+    let threads = threads.map_err(|e| {
+        Error::new(ErrorKind::Exhausted, "threads beside those of answers").with_source(e)
+    })?;
+    Ok(threads.install(work))
 }
 
 /// On Linux niceness is a thread's; elsewhere it is the process's.
@@ -49,8 +47,9 @@ mod tests {
     #[test]
     fn whoever_works_apart_stands_back_and_nobody_else() {
         let before = getpriority_process(None).unwrap();
-        let there = apart(|| getpriority_process(None).unwrap()).unwrap();
-        assert_eq!(there, NICENESS.max(before));
+        let niceness = || getpriority_process(None).unwrap();
+        let there = apart(|| [niceness(), rayon::join(niceness, niceness).1]).unwrap();
+        assert_eq!(there, [NICENESS.max(before); 2]);
         assert_eq!(getpriority_process(None).unwrap(), before);
     }
 
