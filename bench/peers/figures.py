@@ -2,8 +2,10 @@
 users wait at half of it, cold and warm, with the cache and without, and while bundles are swapped.
 
     python figures.py --binary FORETASTE --data DIR --output FILE [--seconds 15] [--try-seconds 5]
+        [--swaps-at RATE]
 
-DIR is a data folder with a current bundle and at least one other bundle that may go live. Users come
+With --swaps-at only the waits at that rate are measured, plain and while bundles are swapped, with the
+cache. DIR is a data folder with a current bundle and at least one other bundle that may go live. Users come
 by Zipf's law (exponent 1) from the bundle, one scene, 20 items. The server has all cores but the last,
 which the generator has; it never sleeps. Latencies count from the moment at which a request was meant to
 be sent, so where the machine takes the generator's core away for a while, the figures are upper bounds of
@@ -130,6 +132,9 @@ def half_rate(args, process, load, rate):
 
 
 def measure(args, process, load):
+    if args.swaps_at:
+        warm_up(load)
+        return half_rate(args, process, load, 2 * args.swaps_at)
     cold = waits(load.at(100, COLD_SECONDS))
     if load.is_cached:
         warm_up(load)
@@ -147,9 +152,10 @@ def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--try-seconds", type=int, default=5)
+    parser.add_argument("--swaps-at", type=int, metavar="RATE")
     args = parser.parse_args()
     result = {}
-    for cache in ("true", "false"):
+    for cache in ("true",) if args.swaps_at else ("true", "false"):
         os.environ["FORETASTE__CACHE__ENABLED"] = cache
         command = ["taskset", "-c", f"0-{max(os.cpu_count() - 2, 0)}"]
         command += [args.binary, "serve", "--data", args.data, "--listen", "127.0.0.1:0"]

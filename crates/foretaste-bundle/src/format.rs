@@ -21,7 +21,8 @@ const ENTRY_BYTES: usize = 24;
 const FIRST_ENTRY: usize = 24;
 /// Most arrays in one file.
 const MAX_SECTIONS: usize = (HEADER_BYTES - FIRST_ENTRY) / ENTRY_BYTES;
-const ALIGNMENT: u64 = 64;
+/// Every array begins at a multiple of it, and every file ends at one.
+pub(crate) const ALIGNMENT: u64 = 64;
 
 /// What a file holds; the number stands in its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +71,13 @@ macro_rules! elements {
 }
 elements!(u8 = 1, i8 = 2, u32 = 3, i32 = 4, u64 = 5, i64 = 6, f32 = 7);
 
+/// Bytes of a value of each type by its number; there is no type 0.
+pub(crate) const DTYPE_BYTES: [usize; 8] = [0, 1, 1, 4, 4, 8, 8, 4];
+
 /// Writes one file, array by array.
 pub struct SectionWriter {
     file: std::io::BufWriter<fs_err::File>,
-    entries: Vec<(u32, u64, u64)>,
+    entries: Vec<ArrayEntry>,
     kind: FileKind,
     at: u64,
 }
@@ -165,7 +169,7 @@ impl<T: Element> Column<T> {
 pub struct SectionReader {
     file: Arc<MappedFile>,
     name: String,
-    entries: std::vec::IntoIter<(u32, u64, u64)>,
+    entries: std::vec::IntoIter<ArrayEntry>,
     /// Where the next array has to begin.
     next: u64,
 }
@@ -177,34 +181,11 @@ impl SectionReader {
     /// `Unsupported` for another format version, `Corrupt` for anything else that is not as
     /// [`SectionWriter`] writes it.
     pub fn new(file: Arc<MappedFile>, name: &str, kind: FileKind) -> Result<Self> {
-        let bad = |text: String| Error::corrupt(format!("{name}: {text}"));
-        let header = file
-            .bytes()
-            .get(..HEADER_BYTES)
-            .ok_or_else(|| bad(format!("{} bytes are less than a header", file.bytes().len())))?;
-        if header[..8] != MAGIC {
-            return Err(bad("does not start as a bundle file".to_owned()));
+        let (found, entries) = header_of(file.bytes(), name)?;
+        if found != kind as u32 {
+            let text = format!("{name}: holds kind {found}, expected {kind:?}");
+            return Err(Error::corrupt(text));
         }
-        let version = u32_at(header, 8);
-        if version != FORMAT_VERSION {
-            let text =
-                format!("{name}: format version {version}, this build reads {FORMAT_VERSION}");
-            return Err(Error::new(ErrorKind::Unsupported, text));
-        }
-        if u32_at(header, 12) != kind as u32 {
-            return Err(bad(format!("holds kind {}, expected {kind:?}", u32_at(header, 12))));
-        }
-        let n = u32_at(header, 16) as usize;
-        if n > MAX_SECTIONS || u32_at(header, 20) != 0 {
-            return Err(bad(format!("{n} arrays in the header")));
-        }
-        let end = FIRST_ENTRY + n * ENTRY_BYTES;
-        if header[end..].iter().any(|&b| b != 0) {
-            return Err(bad("bytes after the last entry of the header".to_owned()));
-        }
-        let entries = (0..n).map(|i| entry_at(header, i)).collect::<Option<Vec<_>>>();
-        let entries =
-            entries.ok_or_else(|| bad("an entry of the header is malformed".to_owned()))?;
         Ok(Self {
             file: file.clone(),
             name: name.to_owned(),
@@ -251,7 +232,40 @@ impl SectionReader {
     }
 }
 
-fn entry_at(header: &[u8], i: usize) -> Option<(u32, u64, u64)> {
+/// An array in a header: type, offset, number of values.
+pub(crate) type ArrayEntry = (u32, u64, u64);
+
+/// The kind of a file and its arrays, read from its header and checked; `name` is for messages.
+///
+/// # Errors
+/// As [`SectionReader::new`].
+pub(crate) fn header_of(bytes: &[u8], name: &str) -> Result<(u32, Vec<ArrayEntry>)> {
+    let bad = |text: String| Error::corrupt(format!("{name}: {text}"));
+    let header = bytes
+        .get(..HEADER_BYTES)
+        .ok_or_else(|| bad(format!("{} bytes are less than a header", bytes.len())))?;
+    if header[..8] != MAGIC {
+        return Err(bad("does not start as a bundle file".to_owned()));
+    }
+    let version = u32_at(header, 8);
+    if version != FORMAT_VERSION {
+        let text = format!("{name}: format version {version}, this build reads {FORMAT_VERSION}");
+        return Err(Error::new(ErrorKind::Unsupported, text));
+    }
+    let n = u32_at(header, 16) as usize;
+    if n > MAX_SECTIONS || u32_at(header, 20) != 0 {
+        return Err(bad(format!("{n} arrays in the header")));
+    }
+    let end = FIRST_ENTRY + n * ENTRY_BYTES;
+    if header[end..].iter().any(|&b| b != 0) {
+        return Err(bad("bytes after the last entry of the header".to_owned()));
+    }
+    let entries = (0..n).map(|i| entry_at(header, i)).collect::<Option<Vec<_>>>();
+    let entries = entries.ok_or_else(|| bad("an entry of the header is malformed".to_owned()))?;
+    Ok((u32_at(header, 12), entries))
+}
+
+fn entry_at(header: &[u8], i: usize) -> Option<ArrayEntry> {
     let at = FIRST_ENTRY + i * ENTRY_BYTES;
     let dtype = u32_at(header, at);
     (u32_at(header, at + 4) == 0).then(|| (dtype, u64_at(header, at + 8), u64_at(header, at + 16)))

@@ -6,9 +6,9 @@
 
 use std::path::Path;
 
-use foretaste_core::{Error, Result};
+use foretaste_core::{Error, ErrorKind, Result};
 
-/// The bytes of a regular file.
+/// The bytes of a regular file, or what a packed one unpacks to.
 #[derive(Debug)]
 pub struct MappedFile {
     map: memmap2::Mmap,
@@ -30,6 +30,23 @@ impl MappedFile {
         // (see the module), so the mapping stays valid while it is held.
         let map = unsafe { memmap2::Mmap::map(file.file())? };
         Ok(Self { map })
+    }
+
+    /// Bytes that are in no file: `fill` writes them into memory of this process alone.
+    ///
+    /// # Errors
+    /// `Exhausted` where the system has no such memory, else those of `fill`.
+    pub(crate) fn in_memory(
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<Self> {
+        let no_memory = |e: std::io::Error| {
+            let text = format!("no memory for the {bytes} bytes of a packed file");
+            Error::new(ErrorKind::Exhausted, text).with_source(e)
+        };
+        let mut map = memmap2::MmapMut::map_anon(bytes).map_err(no_memory)?;
+        fill(&mut map)?;
+        Ok(Self { map: map.make_read_only().map_err(no_memory)? })
     }
 
     /// All bytes, aligned to a page.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use foretaste_core::{Error, ItemIdx, Result, TimeMs, UserIdx};
+use foretaste_core::{Error, ErrorKind, ItemIdx, Result, TimeMs, UserIdx};
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::channel::LoadedChannel;
@@ -13,6 +13,7 @@ use crate::items::ItemTable;
 use crate::kinds::Kinds;
 use crate::manifest::{FileEntry, MANIFEST, Manifest, SEAL};
 use crate::mmap::MappedFile;
+use crate::packed::{self, packed_path};
 use crate::popularity::{LoadedPopularity, PopularityView, Segments};
 use crate::registry::BundleId;
 use crate::text::IdIndex;
@@ -43,14 +44,7 @@ impl Bundle {
     /// One pass over all files, on all threads of the current rayon pool.
     pub fn open(root: &Path, id: &BundleId) -> Result<Self> {
         let folder = root.join(id.as_str());
-        let missing = || Error::not_found(format!("bundle {id} in {}", root.display()));
-        let is_folder = fs_err::symlink_metadata(&folder).map_err(|_| missing())?.is_dir();
-        if !is_folder {
-            return Err(Error::corrupt(format!("{}: is no folder", folder.display())));
-        }
-        let manifest_file = MappedFile::open(&folder.join(MANIFEST))?;
-        check_seal(&folder, manifest_file.bytes())?;
-        let manifest = Manifest::parse(manifest_file.bytes(), id.as_str())?;
+        let manifest = checked_manifest(&folder, id)?;
         let files = manifest.files.par_iter().map(|f| Ok((f.name.clone(), f.open(&folder)?)));
         let files: Files = Files(files.collect::<Result<Vec<_>>>()?);
         Self::assemble(id.clone(), manifest, &files)
@@ -175,6 +169,21 @@ impl Files {
     }
 }
 
+/// The manifest of the bundle `id` in `folder`.
+///
+/// # Errors
+/// As [`Bundle::open`], before it comes to the files.
+pub(crate) fn checked_manifest(folder: &Path, id: &BundleId) -> Result<Manifest> {
+    let missing = || Error::not_found(format!("bundle {id}: {}", folder.display()));
+    let is_folder = fs_err::symlink_metadata(folder).map_err(|_| missing())?.is_dir();
+    if !is_folder {
+        return Err(Error::corrupt(format!("{}: is no folder", folder.display())));
+    }
+    let file = MappedFile::open(&folder.join(MANIFEST))?;
+    check_seal(folder, file.bytes())?;
+    Manifest::parse(file.bytes(), id.as_str())
+}
+
 fn check_seal(folder: &Path, manifest: &[u8]) -> Result<()> {
     let seal = MappedFile::open(&folder.join(SEAL))?;
     let digest = blake3::hash(manifest).to_hex();
@@ -186,16 +195,34 @@ fn check_seal(folder: &Path, manifest: &[u8]) -> Result<()> {
 }
 
 impl FileEntry {
-    /// Maps the file in `folder` and checks that it is the one that was written.
+    /// Maps the file in `folder`, or unpacks its packed form into memory, and checks that it is the
+    /// one that was written.
     ///
     /// # Errors
-    /// `NotFound` or `Io` as the system says, `Corrupt` for another size or digest.
+    /// `NotFound` or `Io` as the system says, `Corrupt` for another size or digest, `Exhausted`
+    /// without memory to unpack into.
     ///
     /// # Cost
     /// One pass over its bytes.
     pub fn open(&self, folder: &Path) -> Result<Arc<MappedFile>> {
         let path = folder.join(&self.name);
-        let file = MappedFile::open(&path)?;
+        let is_missing = |e: &Error| e.kind() == ErrorKind::NotFound;
+        let plain = MappedFile::open(&path);
+        if let Err(missing) = plain.as_ref()
+            && is_missing(missing)
+        {
+            let packed = packed_path(&path);
+            match packed::read(&packed, self.bytes) {
+                Err(e) if is_missing(&e) => {}
+                file => return self.check(file?, &packed).map(Arc::new),
+            }
+            // It may just have been unpacked.
+            return self.check(MappedFile::open(&path)?, &path).map(Arc::new);
+        }
+        self.check(plain?, &path).map(Arc::new)
+    }
+
+    pub(crate) fn check(&self, file: MappedFile, path: &Path) -> Result<MappedFile> {
         let found = file.bytes().len() as u64;
         if found != self.bytes {
             let text = format!("{}: {found} bytes, expected {}", path.display(), self.bytes);
@@ -206,6 +233,6 @@ impl FileEntry {
             let text = format!("{}: BLAKE3 is {digest}, expected {}", path.display(), self.blake3);
             return Err(Error::corrupt(text));
         }
-        Ok(Arc::new(file))
+        Ok(file)
     }
 }

@@ -66,19 +66,22 @@ pub fn write_watched(
 }
 
 /// A name that no other write has, in this process or another.
-fn temporary_name() -> String {
+pub(crate) fn temporary_name() -> String {
     static WRITES: AtomicU64 = AtomicU64::new(0);
     format!("{TEMPORARY}{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Removes temporary folders of writers that no longer run.
-fn remove_leftovers(root: &Path) -> Result<()> {
+/// Removes temporary folders and files of processes that no longer run.
+pub(crate) fn remove_leftovers(root: &Path) -> Result<()> {
     for entry in fs_err::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
         let pid = name.to_str().and_then(|n| n.strip_prefix(TEMPORARY)?.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            fs_err::remove_dir_all(entry.path())?;
+            match entry.file_type()?.is_dir() {
+                true => fs_err::remove_dir_all(entry.path())?,
+                false => fs_err::remove_file(entry.path())?,
+            }
         }
     }
     Ok(())

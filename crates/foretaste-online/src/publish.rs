@@ -6,7 +6,7 @@ use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foretaste_bundle::{FileEntry, FileKind, SectionWriter, sync_folder};
+use foretaste_bundle::{FileEntry, FileKind, Form, SectionWriter, sync_folder};
 use foretaste_core::feature::Class;
 use foretaste_core::{Error, ErrorKind, Result, TimeMs};
 
@@ -57,6 +57,7 @@ pub struct Published {
 pub struct Publisher {
     root: PathBuf,
     now_ms: TimeMs,
+    form: Form,
     /// Held until the end.
     lock: fs_err::File,
 }
@@ -80,7 +81,7 @@ impl Publisher {
         let options = fs_err::OpenOptions::new().create(true).truncate(false).write(true).clone();
         let lock = options.open(root.join(LOCK))?;
         match lock.file().try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), now_ms, lock }),
+            Ok(()) => Ok(Self { root: root.to_owned(), now_ms, form: Form::Plain, lock }),
             Err(TryLockError::WouldBlock) => {
                 let text = "is being published to by another process; try again when it is done";
                 let text = format!("{}: {text}", root.display());
@@ -91,6 +92,13 @@ impl Publisher {
                 Err(Error::new(ErrorKind::Io, text).with_source(e))
             }
         }
+    }
+
+    /// Files get this form; that of others stays as it is until they are published again.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
     }
 
     /// The present version of a set; `None` where there is none that can be read.
@@ -107,9 +115,7 @@ impl Publisher {
         let folder = self.folder(&head.set)?;
         let Some(present) = self.present(&head.set) else { return Ok(None) };
         let is_same = present.source == head.source && present.schema_hash == head.schema_hash;
-        let file = folder.join(&present.file.name);
-        let is_there = fs_err::metadata(file).is_ok_and(|f| f.len() == present.file.bytes);
-        if !is_same || !is_there {
+        if !is_same || !present.file.is_in(&folder) {
             return Ok(None);
         }
         let content = match present.content {
@@ -212,6 +218,7 @@ impl Publisher {
         is_new: bool,
     ) -> Result<Published> {
         let folder = self.root.join(&head.set);
+        file.reform(&folder, self.form)?;
         let before = self.present(&head.set);
         let mut retired = before.as_ref().map(|b| b.retired.clone()).unwrap_or_default();
         if let Some(before) = before {
@@ -237,11 +244,14 @@ impl Publisher {
             retired,
         };
         manifest.write(&folder)?;
-        let is_kept = |name: &str| {
-            name == manifest.file.name || manifest.retired.iter().any(|old| old.name == *name)
+        let is_old = |name: &str| {
+            let file = name.strip_suffix(FileEntry::PACKED).unwrap_or(name);
+            let is_kept = file == manifest.file.name
+                || manifest.retired.iter().any(|retired| retired.name == *file);
+            file.ends_with(".bin") && !is_kept
         };
         // What cannot be removed now is removed the next time.
-        let _ = remove(&folder, |name| name.ends_with(".bin") && !is_kept(name));
+        let _ = remove(&folder, is_old);
         let (version, bytes) = (manifest.version, manifest.file.bytes);
         Ok(Published { version, bytes, rows, is_new })
     }

@@ -10,7 +10,7 @@ use foretaste_core::{Error, ErrorKind, Result};
 use foretaste_store::Store;
 use tracing::{debug, error, info};
 
-use crate::apart::apart;
+use crate::apart::{apart, at_leisure};
 use crate::live::recent::Recent;
 use crate::metrics::{BundleLabels, Metrics, ReasonLabel};
 use crate::ready::{ReadyAnswers, of_bundle};
@@ -180,9 +180,8 @@ impl Bundles {
         let before = self.live_id();
         let Live { store, snapshots, recent, ready } = &self.live;
         if let Some(prepare) = self.before.get() {
-            let ahead =
-                apart(|| snapshots.preview(&checked, store.as_ref()).map(|next| prepare(&next)));
-            if let Err(failure) = ahead.flatten() {
+            let next = apart(|| snapshots.preview(&checked, store.as_ref())).flatten();
+            if let Err(failure) = next.and_then(|next| at_leisure(|| prepare(&next))) {
                 debug!(error = %failure, "no answers are made ahead");
             }
         }

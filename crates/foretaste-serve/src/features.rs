@@ -34,13 +34,15 @@ pub struct FeaturesConfig {
     pub folder: PathBuf,
     /// How often it is looked at, in ms.
     pub check_ms: u64,
+    /// Whether files are published packed; they are read in either form.
+    pub packed: bool,
     /// What becomes of values that are older than their set allows.
     pub stale: StaleValues,
 }
 
 impl Default for FeaturesConfig {
     fn default() -> Self {
-        Self { folder: PathBuf::new(), check_ms: 1_000, stale: StaleValues::Serve }
+        Self { folder: PathBuf::new(), packed: false, check_ms: 1_000, stale: StaleValues::Serve }
     }
 }
 

@@ -86,10 +86,24 @@ pub struct TrainSection {
     pub threads: usize,
     /// Bundles that are kept.
     pub keep_bundles: usize,
+    /// Which of them are packed.
+    pub packed_bundles: PackedBundles,
     /// Settings of single models, laid over the profile's.
     pub models: Table,
     /// Which channels of vectors get a graph.
     pub graph: GraphConfig,
+}
+
+/// `train.packed_bundles`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackedBundles {
+    /// None is packed by training.
+    None,
+    /// Those that are neither the current nor the previous nor the new one.
+    Older,
+    /// Every one.
+    All,
 }
 
 /// Everything that is wrong with a configuration.

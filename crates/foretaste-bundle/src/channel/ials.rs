@@ -21,6 +21,7 @@ use crate::contents::IalsModel;
 use crate::format::{Column, SectionReader, SectionWriter};
 use crate::kernels::gradient::{self, Ground, System};
 use crate::kernels::{axpy, dot, spd};
+use crate::rounding::all_rounded;
 
 /// Up to this many dimensions a system whose Y'Y is not diagonal is factored; above, conjugate
 /// gradients are cheaper.
@@ -57,7 +58,7 @@ impl LoadedIals {
         let dims = model.items.n_cols;
         VectorIndex::write(out, &scaled_rows(&model.items, &model.output_scale))?;
         let unscaled: &[f32] = if model.output_scale.is_empty() { &[] } else { &model.items.data };
-        out.put(unscaled)?;
+        out.put(&all_rounded(unscaled))?;
         out.put(&model.output_scale)?;
         out.put(&grams(model, dims / model.models))?;
         out.put(&model.input_weight)?;

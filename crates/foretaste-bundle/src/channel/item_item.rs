@@ -12,6 +12,7 @@ use crate::contents::ItemItem;
 use crate::format::{Column, SectionReader, SectionWriter};
 use crate::kernels::panel::{MOST_ROWS, Panels, lowest_bit, two_to};
 use crate::kernels::simd::prefetch;
+use crate::rounding::all_rounded;
 
 /// Entries of the next row that are fetched early; the processor follows from there.
 const NEAR: usize = 256;
@@ -35,7 +36,7 @@ impl LoadedItemItem {
     pub(crate) fn write(out: &mut SectionWriter, model: &ItemItem) -> Result<()> {
         out.put(&model.similar.indptr)?;
         out.put(&model.similar.indices)?;
-        out.put(&model.similar.values)?;
+        out.put(&all_rounded(&model.similar.values))?;
         out.put(&[model.history_exponent])
     }
 

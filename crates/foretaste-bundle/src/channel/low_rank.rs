@@ -8,6 +8,7 @@ use super::vectors::VectorIndex;
 use crate::contents::LowRank;
 use crate::format::{Column, SectionReader, SectionWriter};
 use crate::kernels::{axpy, dot};
+use crate::rounding::{all_rounded, rounded};
 
 /// See [`LowRank`]. The output scale is baked into the vectors; the input side is the vectors
 /// times a scale per item where that is possible, else a matrix of its own.
@@ -34,7 +35,7 @@ impl LoadedLowRank {
             (Some(_), _) | (None, []) => model.input_scale.clone(),
             (None, output) => quotient(&model.input_scale, output),
         };
-        out.put(given.map_or(&[][..], |m: &Matrix| &m.data))?;
+        out.put(&given.map_or_else(Vec::new, |m: &Matrix| all_rounded(&m.data)))?;
         out.put(&scale)?;
         out.put(&model.factor_scale)?;
         out.put(&[model.history_exponent])
@@ -111,12 +112,13 @@ impl LoadedLowRank {
     }
 }
 
-/// Each row times its scale; empty scales leave the rows as they are.
+/// Each row times its scale, rounded as it is written; empty scales stand for 1.
 pub(crate) fn scaled_rows(rows: &Matrix, scale: &[f32]) -> Matrix {
     let mut scaled = rows.clone();
     for (row, &s) in scaled.data.chunks_exact_mut(rows.n_cols).zip(scale) {
         row.iter_mut().for_each(|v| *v *= s);
     }
+    scaled.data.iter_mut().for_each(|v| *v = rounded(*v));
     scaled
 }
 

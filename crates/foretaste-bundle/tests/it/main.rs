@@ -7,6 +7,7 @@ mod channels;
 mod damage;
 mod fixture;
 mod graphs;
+mod packing;
 mod planted;
 mod registry;
 mod whole;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use foretaste_bundle::Form;
 use foretaste_core::ErrorKind;
 use foretaste_core::feature::Entity;
 use foretaste_online::{
@@ -161,4 +162,38 @@ fn what_no_reader_could_take_is_not_published() {
     assert!(draft.push(&["9", "8"], std::iter::empty()).is_err(), "one key");
     assert!(draft.push(&["9"], std::iter::empty()).is_err(), "one value");
     assert_eq!(draft.len(), 1);
+}
+
+#[test]
+fn packed_files_hold_the_same_values_and_come_and_go_as_others_do() {
+    let folder = tempdir().unwrap();
+    let root = folder.path();
+    let at = |hours: i64, form: Form, plus: f64| {
+        let publisher = Publisher::open(root, NOW + hours * HOUR_MS).unwrap().with_form(form);
+        let head = head("s", NOW + hours);
+        publisher.values(&head, &numbered(Entity::Item, "x", (5000, plus))).unwrap()
+    };
+    let plain = at(0, Form::Plain, 0.0);
+    let (before, size) = (reader(root), on_disk(root));
+    let packed = at(0, Form::Packed, 0.0);
+    assert_eq!((&packed.version, packed.bytes), (&plain.version, plain.bytes));
+    assert!(on_disk(root) * 5 < size * 2, "{} of {size} bytes", on_disk(root));
+    assert_eq!((value(&before), value(&reader(root))), (1.0, 1.0));
+    let publisher = Publisher::open(root, NOW).unwrap().with_form(Form::Packed);
+    assert!(publisher.again(&head("s", NOW)).unwrap().is_some(), "it is there, packed");
+    drop(publisher);
+    at(1, Form::Packed, 1.0);
+    assert_eq!(files(root).len(), 3, "{:?}", files(root));
+    at(3, Form::Packed, 2.0);
+    assert_eq!(files(root).len(), 3, "the first is gone: {:?}", files(root));
+    assert_eq!(value(&reader(root)), 3.0);
+    at(5, Form::Plain, 2.0);
+    assert!(files(root).iter().any(|name| name.ends_with(".bin")), "{:?}", files(root));
+    assert_eq!(value(&reader(root)), 3.0);
+}
+
+/// Bytes of all files of the set.
+fn on_disk(root: &Path) -> u64 {
+    let bytes = |name: &String| fs_err::metadata(root.join("s").join(name)).unwrap().len();
+    files(root).iter().map(bytes).sum()
 }

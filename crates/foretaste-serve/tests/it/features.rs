@@ -60,7 +60,8 @@ async fn world(stale: StaleValues) -> (World, TempDir) {
     let folder = tempfile::tempdir().expect("folder");
     publish_facts(folder.path());
     publish(folder.path(), &head("taste", now_ms()), (Entity::User, &[("u1", 0.25)]));
-    let features = FeaturesConfig { folder: folder.path().into(), check_ms: 20, stale };
+    let features =
+        FeaturesConfig { folder: folder.path().into(), check_ms: 20, stale, ..Default::default() };
     let config = ServeConfig { features, ..patient() };
     (World::with(config, Arc::new(MemoryStore::new()), true).await, folder)
 }

@@ -1,7 +1,9 @@
 //! `foretaste bundle`: what there is, whether it is whole, and which one serves.
 
 use anyhow::Result;
-use foretaste_bundle::{Bundle, BundleId, activate, current, list, rollback};
+use foretaste_bundle::{
+    Bundle, BundleId, Form, activate, bytes_on_disk, current, list, previous, reform, rollback,
+};
 use serde_json::json;
 
 use crate::cli::BundleCommand;
@@ -26,20 +28,71 @@ pub fn run(run: &Run, command: &BundleCommand) -> Result<()> {
             run.print(&json!({ "current": id.as_str() }), || format!("current bundle: {id}\n"));
             Ok(())
         }
+        BundleCommand::Pack { ids } if ids.is_empty() => {
+            let ids = older(run, None)?;
+            give_form(run, &ids, Form::Packed)
+        }
+        BundleCommand::Pack { ids } => give_form(run, &named(ids)?, Form::Packed),
+        BundleCommand::Unpack { ids } => give_form(run, &named(ids)?, Form::Plain),
     }
+}
+
+fn named(ids: &[String]) -> Result<Vec<BundleId>> {
+    Ok(ids.iter().map(|id| BundleId::new(id)).collect::<Result<_, _>>()?)
+}
+
+/// Bundles that are not the current one, the one before it or `new`, oldest first.
+pub fn older(run: &Run, new: Option<&BundleId>) -> Result<Vec<BundleId>> {
+    let root = run.bundles();
+    let kept = [current(&root)?, previous(&root)?, new.cloned()];
+    let mut ids = list(&root)?;
+    ids.retain(|id| !kept.contains(&Some(id.clone())));
+    Ok(ids)
+}
+
+fn give_form(run: &Run, ids: &[BundleId], form: Form) -> Result<()> {
+    let root = run.bundles();
+    let mut changed = Vec::new();
+    for id in ids {
+        let (before, after) = reform(&root, id, form)?;
+        changed.push((id, before, after));
+    }
+    let value = changed.iter().map(
+        |(id, before, after)| json!({ "bundle": id.as_str(), "before": before, "after": after }),
+    );
+    let value: Vec<_> = value.collect();
+    run.print(&json!({ "bundles": value }), || {
+        if changed.is_empty() {
+            return "there is no bundle older than the previous one; name those you mean\n".into();
+        }
+        let mb = |bytes: &u64| *bytes as f64 / 1e6;
+        let line = |(id, before, after): &(&BundleId, u64, u64)| {
+            format!("{id}: {:.1} MB, was {:.1} MB\n", mb(after), mb(before))
+        };
+        changed.iter().map(line).collect()
+    });
+    Ok(())
 }
 
 fn show(run: &Run) -> Result<()> {
     let root = run.bundles();
     let now = current(&root)?;
     let ids = list(&root)?;
+    // A damaged one is listed, too; `verify` says what is wrong.
+    let sizes: Vec<Option<u64>> = ids.iter().map(|id| bytes_on_disk(&root, id).ok()).collect();
     let value = json!({
         "current": now.as_ref().map(BundleId::as_str),
         "bundles": ids.iter().map(BundleId::as_str).collect::<Vec<_>>(),
+        "bytes": sizes,
     });
     run.print(&value, || {
         let mark = |id: &BundleId| if Some(id) == now.as_ref() { "*" } else { " " };
-        ids.iter().map(|id| format!("{} {id}\n", mark(id))).collect()
+        let size = |bytes: &Option<u64>| match bytes {
+            Some(bytes) => format!("{:.1} MB", *bytes as f64 / 1e6),
+            None => "damaged".to_owned(),
+        };
+        let line = |(id, bytes)| format!("{} {id}  {}\n", mark(id), size(bytes));
+        ids.iter().zip(&sizes).map(line).collect()
     });
     Ok(())
 }

@@ -1,13 +1,18 @@
 //! `foretaste train`: from all that is stored to a new current bundle.
 
+use std::path::Path;
+
 use anyhow::Result;
-use foretaste_bundle::{BundleId, activate, current, list, previous};
+use foretaste_bundle::{BundleId, Form, activate, list, reform};
 use foretaste_evaluate::job::Trained;
 use foretaste_quality::{Report, Verdict};
 use foretaste_store::Store;
 use serde_json::json;
+use tracing::warn;
 
 use crate::cli::{Profile, TrainArgs};
+use crate::commands::bundle::older;
+use crate::config::PackedBundles;
 use crate::learning::{self, Input, Settings};
 use crate::quality::alerting::Telling;
 use crate::quality::{self, Judged};
@@ -96,16 +101,30 @@ fn report(run: &Run, trained: &Trained, quality: Option<&Report>) {
     });
 }
 
-/// Removes the oldest bundles; never the current, the previous or the new one.
+/// Removes the oldest bundles, never the current, the previous or the new one, and packs those that
+/// are to be packed.
 fn remove_old(run: &Run, new: &BundleId) -> Result<()> {
     let root = run.bundles();
-    let kept = [current(&root)?, previous(&root)?, Some(new.clone())];
-    let mut ids = list(&root)?;
-    ids.retain(|id| !kept.contains(&Some(id.clone())));
-    let room = run.config.train.keep_bundles.saturating_sub(kept.iter().flatten().count());
-    let excess = ids.len().saturating_sub(room);
-    for id in ids.iter().take(excess) {
+    let ids = older(run, Some(new))?;
+    let kept = list(&root)?.len() - ids.len();
+    let room = run.config.train.keep_bundles.saturating_sub(kept);
+    let (excess, older) = ids.split_at(ids.len().saturating_sub(room));
+    for id in excess {
         fs_err::remove_dir_all(root.join(id.as_str()))?;
     }
+    match run.config.train.packed_bundles {
+        PackedBundles::None => {}
+        PackedBundles::Older => pack(&root, older),
+        PackedBundles::All => pack(&root, &list(&root)?),
+    }
     Ok(())
+}
+
+/// Packs what is not packed. What cannot be packed stays as it is: training has done its work.
+fn pack(root: &Path, ids: &[BundleId]) {
+    for id in ids {
+        if let Err(e) = reform(root, id, Form::Packed) {
+            warn!(bundle = id.as_str(), error = %e, "a bundle is not packed");
+        }
+    }
 }

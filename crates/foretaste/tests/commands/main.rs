@@ -6,6 +6,7 @@
 )]
 
 mod alerts;
+mod bundles;
 mod contract;
 mod mistakes;
 mod program;

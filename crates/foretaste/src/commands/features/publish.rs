@@ -2,6 +2,7 @@
 //! reads without a SQL engine.
 
 use anyhow::Result;
+use foretaste_bundle::Form;
 use foretaste_core::{ErrorKind, TimeMs};
 use foretaste_features::lake::Inputs;
 use foretaste_features::{Definition, Engine, publish_last_events, publish_set};
@@ -90,7 +91,11 @@ impl<'a> Publication<'a> {
     /// Waits for nobody: a folder that is being published to is an error.
     pub fn begin(work: &'a Work<'a>, synced_ms: Option<TimeMs>) -> Result<Self> {
         let began_ms = now_ms()?;
-        let publisher = Publisher::open(&work.run.online(), began_ms)?;
+        let form = match work.run.config.serve.features.packed {
+            true => Form::Packed,
+            false => Form::Plain,
+        };
+        let publisher = Publisher::open(&work.run.online(), began_ms)?.with_form(form);
         Ok(Self { engine: work.engine()?, work, publisher, synced_ms, began_ms })
     }
 
