@@ -179,6 +179,8 @@ pub struct Timeouts {
     pub write_ms: u64,
     /// Whole request, body included.
     pub request_ms: u64,
+    /// The same for routes of operators, which may open a bundle and make answers ahead of it.
+    pub admin_ms: u64,
     /// Between two calls of one gRPC connection, and before its first.
     pub grpc_idle_ms: u64,
     /// Between two pings that find out whether the other end of a gRPC connection is still there;
@@ -199,6 +201,7 @@ impl Default for Timeouts {
             idle_ms: 75_000,
             write_ms: 10_000,
             request_ms: 10_000,
+            admin_ms: 120_000,
             grpc_idle_ms: 600_000,
             grpc_ping_ms: 20_000,
             drain_ms: 1_000,

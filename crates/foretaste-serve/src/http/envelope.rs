@@ -60,7 +60,11 @@ fn accept(app: &App, request: &Request, told: &Told) -> Result<Duration, Box<Res
     if let Some(response) = cors::preflight(told.origin.as_ref(), request) {
         return Err(Box::new(response));
     }
-    let most = millis(app.config.timeouts.request_ms);
+    let timeouts = &app.config.timeouts;
+    let most = match request.uri().path().starts_with("/v1/admin/") {
+        true => millis(timeouts.admin_ms),
+        false => millis(timeouts.request_ms),
+    };
     let patience = match refuse(request, told) {
         Some(problem) => Err(problem),
         None => class(request.headers()).and_then(|_| told::patience(request.headers())),

@@ -80,6 +80,16 @@ async fn load_checks_promote_serves_and_rollback_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_swap_may_take_longer_than_a_request() {
+    let mut config = patient();
+    config.timeouts.request_ms = 1;
+    let world = World::with(config, Arc::new(MemoryStore::new()), true).await;
+    let second = write_bundle(world.folder.path(), 2);
+    let body = json!({ "id": second.as_str() }).to_string();
+    post(world.at, "/v1/admin/bundles:promote", &body).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_bundle_is_refused_and_counted_and_the_old_one_serves() {
     let world = World::new().await;
     let at = world.at;
