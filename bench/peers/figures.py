@@ -4,9 +4,9 @@ users wait at half of it, cold and warm, with the cache and without, and while b
     python figures.py --binary FORETASTE --data DIR --output FILE [--seconds 15] [--try-seconds 5]
         [--swaps-at RATE]
 
-With --swaps-at only the waits at that rate are measured, plain and while bundles are swapped, with the
-cache. DIR is a data folder with a current bundle and at least one other bundle that may go live. Users come
-by Zipf's law (exponent 1) from the bundle, one scene, 20 items. The server has all cores but the last,
+DIR is a data folder with a current bundle and at least one other bundle that may go live. Users come by
+Zipf's law (exponent 1) from the bundle, one scene, 20 items. With --swaps-at only the waits at that rate
+are measured, with the cache, plain and while bundles are swapped. The server has all cores but the last,
 which the generator has; it never sleeps. Latencies count from the moment at which a request was meant to
 be sent, so where the machine takes the generator's core away for a while, the figures are upper bounds of
 what users wait and lower bounds of rates: its own delay stands beside each.

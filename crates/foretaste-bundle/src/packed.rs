@@ -110,14 +110,14 @@ pub(crate) fn packed_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes the packed form of a binary file to `to`, synced and read-only. Returns its size.
+/// Writes the packed form of a binary file to `to`, synced and read-only.
 ///
 /// # Errors
 /// `Corrupt` when `file` has no header of a binary file, `Io` as the system says.
 ///
 /// # Cost
 /// Two goes of zstd over its bytes on all threads of the current rayon pool; 64 MiB of memory.
-pub(crate) fn write(file: &MappedFile, name: &str, to: &Path) -> Result<u64> {
+pub(crate) fn write(file: &MappedFile, name: &str, to: &Path) -> Result<()> {
     let bytes = file.bytes();
     let blocks = blocks_of(bytes, name)?;
     let mut out = fs_err::OpenOptions::new().write(true).create(true).truncate(true).open(to)?;
@@ -127,21 +127,18 @@ pub(crate) fn write(file: &MappedFile, name: &str, to: &Path) -> Result<u64> {
     table.extend_from_slice(&0u32.to_le_bytes());
     table.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
     table.extend_from_slice(&(blocks.len() as u64).to_le_bytes());
-    let mut size = table.capacity() as u64;
-    out.seek(SeekFrom::Start(size))?;
+    out.seek(SeekFrom::Start(table.capacity() as u64))?;
     for group in blocks.chunks(AT_ONCE) {
         let packed = group.par_iter().map(|(range, dtype)| pack(&bytes[range.clone()], *dtype));
         for (entry, block) in packed.collect::<Result<Vec<_>>>()? {
             table.extend_from_slice(&entry.bytes());
             out.write_all(&block)?;
-            size += block.len() as u64;
         }
     }
     out.seek(SeekFrom::Start(0))?;
     out.write_all(&table)?;
     out.sync_all()?;
-    read_only(to)?;
-    Ok(size)
+    read_only(to)
 }
 
 type Block = (std::ops::Range<usize>, u32);
@@ -189,40 +186,51 @@ fn pack(raw: &[u8], dtype: u32) -> Result<(Entry, Vec<u8>)> {
 ///
 /// # Errors
 /// `NotFound` without the file, `Corrupt` when it is damaged, `Unsupported` for another version,
-/// `Io` as the system says.
+/// `Exhausted` without memory for it, `Io` as the system says.
 ///
 /// # Cost
-/// About a second of a core for a gigabyte, divided among the threads of the current rayon pool.
+/// About three seconds of a core for a gigabyte, divided among the threads of the current rayon
+/// pool.
 pub(crate) fn read(path: &Path, expected: u64) -> Result<MappedFile> {
-    let bad = |text: &str| Error::corrupt(format!("{}: {text}", path.display()));
+    let named = |e: Error| e.context(path.display());
     let file = MappedFile::open(path)?;
-    let bytes = file.bytes();
+    let (entries, data) = table(file.bytes(), expected).map_err(named)?;
+    MappedFile::in_memory(expected as usize, |out| unpack(&entries, data, out)).map_err(named)
+}
+
+/// Whether there is a file at `path` whose table speaks of `expected` bytes and which is as long as
+/// its table says.
+pub(crate) fn is_there(path: &Path, expected: u64) -> bool {
+    MappedFile::open(path).is_ok_and(|file| table(file.bytes(), expected).is_ok())
+}
+
+/// The blocks of a packed file that must come to `expected` bytes, and their data.
+fn table(bytes: &[u8], expected: u64) -> Result<(Vec<Entry>, &[u8])> {
     let is_sound = |header: &&[u8]| header[..8] == MAGIC && header[12..16] == [0; 4];
     let header = bytes.get(..HEADER_BYTES).filter(is_sound);
-    let header = header.ok_or_else(|| bad("does not start as a packed file"))?;
+    let header = header.ok_or_else(|| Error::corrupt("does not start as a packed file"))?;
     let version = u32::from_le_bytes(header[8..12].try_into().expect("four bytes"));
     if version != VERSION {
-        let text = format!("{}: version {version}, this build reads {VERSION}", path.display());
+        let text = format!("version {version} of a packed file, this build reads {VERSION}");
         return Err(Error::new(ErrorKind::Unsupported, text));
     }
     let u64_at = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("eight"));
     let (raw, n_blocks) = (u64_at(16), u64_at(24));
     if raw != expected {
-        return Err(bad(&format!("unpacks to {raw} bytes, expected {expected}")));
+        return Err(Error::corrupt(format!("unpacks to {raw} bytes, expected {expected}")));
     }
-    let damaged = || bad("its table of blocks is damaged");
-    let table_end = usize::try_from(n_blocks).ok().and_then(|n| n.checked_mul(ENTRY_BYTES));
-    let table_end = table_end.and_then(|n| n.checked_add(HEADER_BYTES)).ok_or_else(damaged)?;
-    let table = bytes.get(HEADER_BYTES..table_end).ok_or_else(damaged)?;
+    let damaged = || Error::corrupt("its table of blocks is damaged");
+    let end = usize::try_from(n_blocks).ok().and_then(|n| n.checked_mul(ENTRY_BYTES));
+    let end = end.and_then(|n| n.checked_add(HEADER_BYTES)).ok_or_else(damaged)?;
+    let table = bytes.get(HEADER_BYTES..end).ok_or_else(damaged)?;
     let entries = table.chunks_exact(ENTRY_BYTES).map(Entry::read).collect::<Option<Vec<_>>>();
     let entries = entries.ok_or_else(damaged)?;
     let total = |of: fn(&Entry) -> u32| entries.iter().map(|e| u64::from(of(e))).sum::<u64>();
-    let packed = &bytes[table_end..];
-    if total(|e| e.raw) != raw || total(|e| e.packed) != packed.len() as u64 {
-        return Err(damaged());
+    let data = &bytes[end..];
+    match total(|e| e.raw) == raw && total(|e| e.packed) == data.len() as u64 {
+        true => Ok((entries, data)),
+        false => Err(damaged()),
     }
-    MappedFile::in_memory(raw as usize, |out| unpack(&entries, packed, out))
-        .map_err(|e| e.context(path.display()))
 }
 
 /// Unpacks all blocks side by side into `out`, which is as long as all of them.
@@ -288,34 +296,33 @@ fn split<const W: usize>(
 /// The reverse of [`taken_apart`].
 fn put_together(planes: &[u8], coding: Coding, to: &mut [u8]) {
     match coding.width {
-        4 => {
-            join::<4>(planes, to);
-            if coding.is_delta {
-                let mut sum = 0u32;
-                for number in to.as_chunks_mut::<4>().0 {
-                    sum = sum.wrapping_add(u32::from_le_bytes(*number));
-                    *number = sum.to_le_bytes();
-                }
-            }
-        }
-        8 => {
-            join::<8>(planes, to);
-            if coding.is_delta {
-                let mut sum = 0u64;
-                for number in to.as_chunks_mut::<8>().0 {
-                    sum = sum.wrapping_add(u64::from_le_bytes(*number));
-                    *number = sum.to_le_bytes();
-                }
-            }
-        }
+        4 => join::<4>(planes, to, coding.is_delta, |sum, next| {
+            u32::from_le_bytes(sum).wrapping_add(u32::from_le_bytes(next)).to_le_bytes()
+        }),
+        8 => join::<8>(planes, to, coding.is_delta, |sum, next| {
+            u64::from_le_bytes(sum).wrapping_add(u64::from_le_bytes(next)).to_le_bytes()
+        }),
         _ => to.copy_from_slice(planes),
     }
 }
 
-fn join<const W: usize>(planes: &[u8], to: &mut [u8]) {
+fn join<const W: usize>(
+    planes: &[u8],
+    to: &mut [u8],
+    is_delta: bool,
+    plus: impl Fn([u8; W], [u8; W]) -> [u8; W],
+) {
     let n = to.len() / W;
     let planes: [&[u8]; W] = std::array::from_fn(|byte| &planes[byte * n..][..n]);
-    for (i, number) in to.as_chunks_mut::<W>().0.iter_mut().enumerate() {
+    let numbers = to.as_chunks_mut::<W>().0;
+    for (i, number) in numbers.iter_mut().enumerate() {
         *number = std::array::from_fn(|byte| planes[byte][i]);
+    }
+    if is_delta {
+        let mut sum = [0; W];
+        for number in numbers {
+            sum = plus(sum, *number);
+            *number = sum;
+        }
     }
 }

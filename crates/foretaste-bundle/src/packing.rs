@@ -57,15 +57,17 @@ impl FileEntry {
     /// What the name of a file's packed form has at its end.
     pub const PACKED: &str = packed::ENDING;
 
-    /// Whether the file is in `folder`, in any form; what is in it is not looked at but for the
-    /// size of a plain one.
+    /// Whether the file is in `folder`, in any form and as long as it should be; its digest is not
+    /// looked at.
     pub fn is_in(&self, folder: &Path) -> bool {
         let plain = folder.join(&self.name);
         fs_err::metadata(&plain).is_ok_and(|f| f.len() == self.bytes)
-            || packed_path(&plain).is_file()
+            || packed::is_there(&packed_path(&plain), self.bytes)
     }
 
-    /// Gives the file in `folder` this form; nothing is done when it has it.
+    /// Gives the file in `folder` this form; nothing is done when it has it alone. Where both are
+    /// there, the one to stay is checked, and made anew from the other if it is damaged, before the
+    /// other goes.
     ///
     /// # Errors
     /// `NotFound` without the file, `Corrupt` when it is not the one that was written, `Io` as the
@@ -77,12 +79,15 @@ impl FileEntry {
     pub fn reform(&self, folder: &Path, form: Form) -> Result<()> {
         let plain = folder.join(&self.name);
         let packed = packed_path(&plain);
-        let (to, from) = match form {
-            Form::Plain => (&plain, &packed),
-            Form::Packed => (&packed, &plain),
+        let (to, from, other) = match form {
+            Form::Plain => (&plain, &packed, Form::Packed),
+            Form::Packed => (&packed, &plain, Form::Plain),
         };
-        if !to.exists() {
-            let file = self.open(folder)?;
+        if !from.exists() && to.exists() {
+            return Ok(());
+        }
+        if self.open_as(form, to).is_err() {
+            let file = self.open_as(other, from)?;
             let temporary = folder.join(temporary_name());
             let written = self.put(&file, &temporary, form);
             if let Err(e) = written.and_then(|()| Ok(fs_err::rename(&temporary, to)?)) {
@@ -92,10 +97,8 @@ impl FileEntry {
             }
             sync_folder(folder)?;
         }
-        match fs_err::remove_file(from) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
-            _ => sync_folder(folder),
-        }
+        fs_err::remove_file(from)?;
+        sync_folder(folder)
     }
 
     fn put(&self, file: &MappedFile, to: &Path, form: Form) -> Result<()> {
@@ -103,7 +106,7 @@ impl FileEntry {
             Form::Packed => {
                 packed::write(file, &self.name, to)?;
                 // It takes the place of what may be the only copy.
-                self.check(packed::read(to, self.bytes)?, to).map(drop)
+                self.open_as(form, to).map(drop)
             }
             Form::Plain => {
                 fs_err::write(to, file.bytes())?;

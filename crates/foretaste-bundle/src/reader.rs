@@ -14,6 +14,7 @@ use crate::kinds::Kinds;
 use crate::manifest::{FileEntry, MANIFEST, Manifest, SEAL};
 use crate::mmap::MappedFile;
 use crate::packed::{self, packed_path};
+use crate::packing::Form;
 use crate::popularity::{LoadedPopularity, PopularityView, Segments};
 use crate::registry::BundleId;
 use crate::text::IdIndex;
@@ -203,26 +204,27 @@ impl FileEntry {
     /// without memory to unpack into.
     ///
     /// # Cost
-    /// One pass over its bytes.
+    /// One pass over its bytes; for a packed one see decision 0015.
     pub fn open(&self, folder: &Path) -> Result<Arc<MappedFile>> {
-        let path = folder.join(&self.name);
+        let plain = folder.join(&self.name);
         let is_missing = |e: &Error| e.kind() == ErrorKind::NotFound;
-        let plain = MappedFile::open(&path);
-        if let Err(missing) = plain.as_ref()
-            && is_missing(missing)
-        {
-            let packed = packed_path(&path);
-            match packed::read(&packed, self.bytes) {
-                Err(e) if is_missing(&e) => {}
-                file => return self.check(file?, &packed).map(Arc::new),
-            }
-            // It may just have been unpacked.
-            return self.check(MappedFile::open(&path)?, &path).map(Arc::new);
-        }
-        self.check(plain?, &path).map(Arc::new)
+        let file = match self.open_as(Form::Plain, &plain) {
+            Err(e) if is_missing(&e) => match self.open_as(Form::Packed, &packed_path(&plain)) {
+                // It may just have been unpacked; else the plain one is the one to name.
+                Err(e) if is_missing(&e) => self.open_as(Form::Plain, &plain),
+                packed => packed,
+            },
+            plain => plain,
+        };
+        file.map(Arc::new)
     }
 
-    pub(crate) fn check(&self, file: MappedFile, path: &Path) -> Result<MappedFile> {
+    /// The file at `path`, which has this form.
+    pub(crate) fn open_as(&self, form: Form, path: &Path) -> Result<MappedFile> {
+        let file = match form {
+            Form::Plain => MappedFile::open(path)?,
+            Form::Packed => packed::read(path, self.bytes)?,
+        };
         let found = file.bytes().len() as u64;
         if found != self.bytes {
             let text = format!("{}: {found} bytes, expected {}", path.display(), self.bytes);

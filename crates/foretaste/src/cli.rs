@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::advise::args::AdviseArgs;
 use crate::commands::archive::args::ArchiveArgs;
+use crate::commands::bundle::BundleCommand;
 #[cfg(feature = "cluster")]
 use crate::commands::cluster::args::ClusterCommand;
 use crate::commands::extract::args::ExtractArgs;
@@ -408,44 +409,6 @@ pub struct SimilarArgs {
     /// Scene whose settings apply
     #[arg(long, default_value = "homepage")]
     pub scene: String,
-}
-
-/// What can be done with bundles.
-#[derive(Debug, Subcommand)]
-pub enum BundleCommand {
-    /// All bundles, newest last, with the current one marked
-    List,
-    /// Check every size, checksum, index and number of a bundle [default: the current one]
-    Verify {
-        /// Id as `list` prints it
-        id: Option<String>,
-    },
-    /// Make a bundle the current one; a running server takes it up within a second
-    Activate {
-        /// Id as `list` prints it
-        id: String,
-    },
-    /// Make the bundle before the current one current again
-    Rollback,
-    /// Make bundles 60 to 70% smaller on disk; whoever loads one unpacks it into memory
-    #[command(after_help = "\
-It stays the same bundle: id, checks and answers do not change, and a server that has it loaded goes
-on. `train` packs bundles older than the previous one (train.packed_bundles).
-
-Examples:
-  foretaste bundle pack
-  foretaste bundle pack 01764547200-8c1f0e2a9b7d")]
-    Pack {
-        /// Ids as `list` prints them [default: all but the current and the previous one]
-        #[arg(value_name = "ID")]
-        ids: Vec<String>,
-    },
-    /// Give packed bundles back the form that is mapped when it is loaded
-    Unpack {
-        /// Ids as `list` prints them
-        #[arg(value_name = "ID", required = true)]
-        ids: Vec<String>,
-    },
 }
 
 /// Flags of `serve`.

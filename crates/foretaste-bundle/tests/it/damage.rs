@@ -17,7 +17,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A file of a bundle, opened up for damage.
-fn overwrite(path: &Path, bytes: &[u8]) {
+pub(crate) fn overwrite(path: &Path, bytes: &[u8]) {
     fs_err::remove_file(path).unwrap();
     fs_err::write(path, bytes).unwrap();
 }
@@ -41,7 +41,8 @@ fn write_manifest(folder: &Path, text: &[u8]) {
     overwrite(&folder.join("SEAL"), blake3::hash(text).to_hex().as_bytes());
 }
 
-fn fresh() -> (tempfile::TempDir, BundleId, PathBuf) {
+/// A bundle, the folder that holds it, and its own.
+pub(crate) fn fresh() -> (tempfile::TempDir, BundleId, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let id = write(root.path(), &contents(1)).unwrap();
     let folder = root.path().join(id.as_str());
@@ -170,6 +171,20 @@ fn child_writes_and_activates() {
     }
 }
 
+/// Runs a test of this program with a variable that names a folder, and kills it within 62 ms.
+pub(crate) fn killed(test: &str, (variable, folder): (&str, &Path), rng: &mut Rng) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact"])
+        .env(variable, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_micros(2_000 + rng.below(60_000) as u64));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_killed_writer_leaves_old_or_new_but_never_half() {
     let root = tempfile::tempdir().unwrap();
@@ -177,16 +192,7 @@ fn a_killed_writer_leaves_old_or_new_but_never_half() {
     activate(root.path(), &first).unwrap();
     let mut rng = Rng::new(4);
     for _ in 0..40 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["damage::child_writes_and_activates", "--exact"])
-            .env(CHILD, root.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(std::time::Duration::from_micros(2_000 + rng.below(60_000) as u64));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        killed("damage::child_writes_and_activates", (CHILD, root.path()), &mut rng);
         let now = current(root.path()).unwrap().expect("there is a current bundle");
         Bundle::open(root.path(), &now).unwrap();
         for id in list(root.path()).unwrap() {

@@ -1,8 +1,7 @@
 //! Packed files: the same bundle in less space; damage is found; whatever breaks a change of form
 //! off, the bundle opens.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use foretaste_bundle::{
     Bundle, BundleId, ChannelScratch, FileEntry, FileKind, Form, SectionWriter, bytes_on_disk,
@@ -10,6 +9,7 @@ use foretaste_bundle::{
 };
 use foretaste_core::{BitSet, ErrorKind, Rng};
 
+use crate::damage::{fresh, killed, overwrite};
 use crate::planted::{N_ITEMS, contents};
 
 fn names(folder: &Path) -> Vec<String> {
@@ -18,13 +18,6 @@ fn names(folder: &Path) -> Vec<String> {
         entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
-}
-
-fn fresh() -> (tempfile::TempDir, BundleId, PathBuf) {
-    let root = tempfile::tempdir().unwrap();
-    let id = write(root.path(), &contents(1)).unwrap();
-    let folder = root.path().join(id.as_str());
-    (root, id, folder)
 }
 
 /// What each channel finds for a history.
@@ -77,10 +70,7 @@ fn every_flipped_byte_and_every_cut_is_found() {
     for name in packed {
         let path = folder.join(&name);
         let good = fs_err::read(&path).unwrap();
-        let overwrite = |bytes: &[u8]| {
-            fs_err::remove_file(&path).unwrap();
-            fs_err::write(&path, bytes).unwrap();
-        };
+        let overwrite = |bytes: &[u8]| overwrite(&path, bytes);
         let refused = |what: String| {
             let error = Bundle::open(root.path(), &id).err();
             let error = error.unwrap_or_else(|| panic!("{what}: was accepted"));
@@ -121,14 +111,36 @@ fn a_damaged_bundle_is_not_packed_and_nothing_of_it_is_removed() {
     let mut bytes = fs_err::read(&path).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
-    fs_err::remove_file(&path).unwrap();
-    fs_err::write(&path, &bytes).unwrap();
+    overwrite(&path, &bytes);
     let error = reform(root.path(), &id, Form::Packed).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert_eq!(fs_err::read(&path).unwrap(), bytes);
     let missing = BundleId::new("none").unwrap();
     let error = reform(root.path(), &missing, Form::Packed).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+/// A change that was broken off leaves both forms; one of them may be damaged.
+#[test]
+fn of_two_forms_the_whole_one_stays() {
+    let (root, id, folder) = fresh();
+    let plain = folder.join("histories.bin");
+    let packed = folder.join("histories.bin.packed");
+    let good = fs_err::read(&plain).unwrap();
+    for form in [Form::Packed, Form::Plain] {
+        for damaged in [&plain, &packed] {
+            reform(root.path(), &id, Form::Packed).unwrap();
+            fs_err::write(&plain, &good).unwrap();
+            let mut bytes = fs_err::read(damaged).unwrap();
+            let last = bytes.len() - 1;
+            bytes[last] ^= 0xff;
+            overwrite(damaged, &bytes);
+            reform(root.path(), &id, form).unwrap();
+            let left = (plain.exists(), packed.exists());
+            assert_eq!(left, (form == Form::Plain, form == Form::Packed), "{damaged:?}");
+            Bundle::open(root.path(), &id).unwrap();
+        }
+    }
 }
 
 /// A file with arrays of all types and sizes around those of blocks comes back byte for byte.
@@ -195,16 +207,7 @@ fn killed_at_any_moment_it_opens_and_can_be_given_either_form() {
     let mut rng = Rng::new(8);
     let mut both = 0;
     for round in 0..40 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["packing::child_packs_and_unpacks", "--exact"])
-            .env(CHILD, root.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(std::time::Duration::from_micros(2_000 + rng.below(60_000) as u64));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        killed("packing::child_packs_and_unpacks", (CHILD, root.path()), &mut rng);
         Bundle::open(root.path(), &id).unwrap();
         both += usize::from(names(&folder).len() > plain.len());
         let form = if round % 2 == 0 { Form::Packed } else { Form::Plain };

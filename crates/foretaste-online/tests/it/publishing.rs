@@ -181,7 +181,18 @@ fn packed_files_hold_the_same_values_and_come_and_go_as_others_do() {
     assert_eq!((value(&before), value(&reader(root))), (1.0, 1.0));
     let publisher = Publisher::open(root, NOW).unwrap().with_form(Form::Packed);
     assert!(publisher.again(&head("s", NOW)).unwrap().is_some(), "it is there, packed");
+    let is_packed = |name: &String| name.ends_with(".packed");
+    let path = root.join("s").join(files(root).into_iter().find(is_packed).unwrap());
+    let mut bytes = fs_err::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    fs_err::remove_file(&path).unwrap();
+    fs_err::write(&path, &bytes[..last]).unwrap();
+    assert_eq!(publisher.again(&head("s", NOW)).unwrap(), None, "one that is cut is not there");
+    bytes[last] ^= 0xff;
+    fs_err::write(&path, &bytes).unwrap();
     drop(publisher);
+    at(0, Form::Packed, 0.0);
+    assert_eq!(value(&reader(root)), 1.0, "a damaged one gives way");
     at(1, Form::Packed, 1.0);
     assert_eq!(files(root).len(), 3, "{:?}", files(root));
     at(3, Form::Packed, 2.0);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::program::{Place, SmallDisk, lists};
+use crate::program::{Place, lists};
 
 /// Ids and bytes of all bundles, oldest first, and the current one.
 fn listed(place: &Place) -> (Vec<(String, u64)>, String) {
@@ -105,13 +105,7 @@ fn a_full_disk_leaves_bundles_as_they_are() {
     let (place, ids) = trained(1);
     let lists = recommended(&place);
     let here = folder(&place, &ids[0]);
-    let elsewhere = place.path("kept");
-    fs_err::rename(&here, &elsewhere).unwrap();
-    let Some(disk) = SmallDisk::mount(here.clone(), "2m") else { return };
-    for entry in fs_err::read_dir(&elsewhere).unwrap() {
-        let entry = entry.unwrap();
-        fs_err::copy(entry.path(), here.join(entry.file_name())).unwrap();
-    }
+    let Some(disk) = place.on_small_disk(&here, "2m") else { return };
     let filler = disk.0.join("filler");
     let _ = fs_err::write(&filler, vec![0; 4 << 20]);
     place.refuses(&format!("bundle pack {}", ids[0]), &["No space left"]);

@@ -11,7 +11,7 @@ use serde_json::Value;
 #[path = "../it/disk.rs"]
 mod disk;
 
-pub(crate) use disk::SmallDisk;
+use disk::SmallDisk;
 
 /// A folder with a data folder in it, removed in the end.
 pub(crate) struct Place {
@@ -65,6 +65,19 @@ impl Place {
         for part in said {
             assert!(error.contains(part), "{args}: {error}");
         }
+    }
+
+    /// Puts what is in a folder on a small disk in its place. `None`, with the folder away, where
+    /// nothing may be mounted.
+    pub(crate) fn on_small_disk(&self, folder: &Path, size: &str) -> Option<SmallDisk> {
+        let elsewhere = self.path("elsewhere");
+        fs_err::rename(folder, &elsewhere).unwrap();
+        let disk = SmallDisk::mount(folder.to_owned(), size)?;
+        for entry in fs_err::read_dir(&elsewhere).unwrap() {
+            let entry = entry.unwrap();
+            fs_err::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+        Some(disk)
     }
 
     pub(crate) fn serve(&self) -> Server {

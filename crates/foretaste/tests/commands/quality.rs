@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Place, SmallDisk, lists, text};
+use crate::program::{Place, lists, text};
 
 /// A place with trained lists.
 fn trained() -> Place {
@@ -141,13 +141,7 @@ fn a_run_killed_at_any_moment_leaves_the_last_good_profile() {
 fn a_full_disk_is_told_and_loses_nothing() {
     let place = trained();
     let (before, kept) = (current(&place), place.path("data/quality"));
-    let elsewhere = place.path("kept");
-    fs_err::rename(&kept, &elsewhere).unwrap();
-    let Some(disk) = SmallDisk::mount(kept.clone(), "1m") else { return };
-    for entry in fs_err::read_dir(&elsewhere).unwrap() {
-        let entry = entry.unwrap();
-        fs_err::copy(entry.path(), kept.join(entry.file_name())).unwrap();
-    }
+    let Some(disk) = place.on_small_disk(&kept, "1m") else { return };
     let report = fs_err::read(kept.join("last.json")).unwrap();
     let filler = disk.0.join("filler");
     // As much as there is: the write ends with an error.
