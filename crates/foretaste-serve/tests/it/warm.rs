@@ -12,7 +12,8 @@ use crate::client::{get, post};
 use crate::world::{World, patient, write_bundle};
 
 fn config(warm_users: usize) -> ServeConfig {
-    let cache = CacheConfig { warm_users, ..CacheConfig::default() };
+    // It is done while nobody else wants the core, and other tests do.
+    let cache = CacheConfig { warm_users, warm_ms: 60_000, ..CacheConfig::default() };
     ServeConfig { cache, trends_ms: 3_600_000, ..patient() }
 }
 
