@@ -9,7 +9,7 @@ use serde_json::Value;
 
 #[allow(dead_code, reason = "tests of long runs use more of it")]
 #[path = "../it/disk.rs"]
-mod disk;
+pub(crate) mod disk;
 
 use disk::SmallDisk;
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::program::{Place, SmallDisk, text};
+use crate::program::disk::SmallDisk;
+use crate::program::{Place, text};
 use crate::{NOON, json, marketplace};
 
 #[test]

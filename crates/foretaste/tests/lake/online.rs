@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{Place, Server, SmallDisk};
+use crate::program::disk::SmallDisk;
+use crate::program::{Place, Server};
 use crate::{NOON, json, marketplace};
 
 #[track_caller]
